@@ -1,0 +1,238 @@
+//! The one place that spells Redis keys.
+//!
+//! Ids keep `A-Z a-z 0-9 . _ ~ @ / -`; every other byte is percent-encoded, and so is a leading
+//! `~`, because what begins with `~` is ours: `~h…` (a long part's hash), `~ip-…` (an address),
+//! `~none`, `~unmatched`. A part over 96 bytes, as written, becomes `~h` and 32 hexadecimal
+//! digits of its SHA-256. So two different ids never share a key, no id holds a `:`, a hash tag
+//! or a glob, and a key's length is bounded.
+
+use std::{fmt::Write as _, net::IpAddr};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use sha2::{Digest as _, Sha256};
+
+use crate::{ClientAddr, TenantId, UserId};
+
+/// Everything but the characters that ids keep.
+const ESCAPED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'.').remove(b'_').remove(b'~').remove(b'@').remove(b'/').remove(b'-');
+
+/// The longest part written as it is, in bytes.
+const MAX_PART: usize = 96;
+
+/// The user part of a counter's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UserPart<'a> {
+    /// Every user together: `*`.
+    All,
+    /// A user by id.
+    User(&'a UserId),
+    /// A client address: `~ip-192.0.2.1`, `~ip-2001%3Adb8%3A%3A/64`.
+    Address(ClientAddr),
+    /// Neither user nor address is known: `~none`.
+    Unidentified,
+}
+
+/// The endpoint part of a counter's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EndpointPart<'a> {
+    /// Every endpoint together: `*`.
+    All,
+    /// A route by its template, such as `/items/{id}`.
+    Route(&'a str),
+    /// No route matched: `~unmatched`.
+    Unmatched,
+}
+
+/// The name of a rate-limit counter: `ratelimit:{tenant}:{user}:{endpoint}`, followed by
+/// `:{rule}` for every rule but the one called `default`.
+///
+/// ```
+/// use tower_keep_core::{TenantId, UserId, key::{CounterKey, EndpointPart, UserPart}};
+///
+/// let (tenant, user) = (TenantId::new("acme")?, UserId::new("42")?);
+/// let key = CounterKey {
+///     tenant: &tenant,
+///     user: UserPart::User(&user),
+///     endpoint: EndpointPart::Route("/items/{id}"),
+///     rule: Some("burst"),
+/// };
+/// assert_eq!(key.spell(false), "ratelimit:acme:42:/items/%7Bid%7D:burst");
+/// assert_eq!(key.spell(true), "ratelimit:{acme}:42:/items/%7Bid%7D:burst");
+/// # Ok::<_, tower_keep_core::InvalidId>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CounterKey<'a> {
+    /// Whose counter it is.
+    pub tenant: &'a TenantId,
+    /// Which user's, if it is kept by user.
+    pub user: UserPart<'a>,
+    /// Which endpoint's, if it is kept by endpoint.
+    pub endpoint: EndpointPart<'a>,
+    /// The rule's name, unless it is the default rule. Made of characters that ids keep.
+    pub rule: Option<&'a str>,
+}
+
+impl CounterKey<'_> {
+    /// The key as text. `tagged` puts the tenant in a hash tag, so that in a cluster all
+    /// counters of a tenant lie in one slot and one script can touch several.
+    pub fn spell(&self, tagged: bool) -> String {
+        let mut key = String::with_capacity(64);
+        key.push_str(if tagged { "ratelimit:{" } else { "ratelimit:" });
+        match self.tenant.name() {
+            Some(name) => push_id(&mut key, name),
+            None => key.push_str("~none"),
+        }
+        key.push_str(if tagged { "}:" } else { ":" });
+        match self.user {
+            UserPart::All => key.push('*'),
+            UserPart::User(user) => push_id(&mut key, user.as_str()),
+            UserPart::Address(address) => push_address(&mut key, address),
+            UserPart::Unidentified => key.push_str("~none"),
+        }
+        key.push(':');
+        match self.endpoint {
+            EndpointPart::All => key.push('*'),
+            EndpointPart::Route(template) => push_id(&mut key, template),
+            EndpointPart::Unmatched => key.push_str("~unmatched"),
+        }
+        if let Some(rule) = self.rule {
+            key.push(':');
+            push_id(&mut key, rule);
+        }
+        key
+    }
+}
+
+fn push_id(key: &mut String, id: &str) {
+    let start = key.len();
+    let rest = match id.strip_prefix('~') {
+        Some(rest) => {
+            key.push_str("%7E");
+            rest
+        }
+        None => id,
+    };
+    key.extend(utf8_percent_encode(rest, ESCAPED));
+    if key.len() - start > MAX_PART {
+        key.truncate(start);
+        key.push_str("~h");
+        for byte in Sha256::digest(id).iter().take(16) {
+            // Writing to a `String` cannot fail.
+            let _ = write!(key, "{byte:02x}");
+        }
+    }
+}
+
+fn push_address(key: &mut String, address: ClientAddr) {
+    key.push_str("~ip-");
+    match address.ip() {
+        IpAddr::V4(ip) => {
+            let _ = write!(key, "{ip}");
+        }
+        IpAddr::V6(ip) => {
+            key.extend(utf8_percent_encode(&ip.to_string(), ESCAPED));
+            key.push_str("/64");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn part(id: &str) -> String {
+        let mut key = String::new();
+        push_id(&mut key, id);
+        key
+    }
+
+    #[test]
+    fn ids_keep_plain_characters_and_escape_the_rest() {
+        for (id, spelled) in [
+            ("acme", "acme"),
+            ("a.b_c~d@e/f-9", "a.b_c~d@e/f-9"),
+            ("a:b", "a%3Ab"),
+            ("{x}*?[]", "%7Bx%7D%2A%3F%5B%5D"),
+            ("100%", "100%25"),
+            ("~none", "%7Enone"),
+            ("~", "%7E"),
+            ("ü ", "%C3%BC%20"),
+        ] {
+            assert_eq!(part(id), spelled);
+        }
+    }
+
+    #[test]
+    fn long_parts_become_a_hash_of_the_whole() {
+        assert_eq!(part(&"x".repeat(96)), "x".repeat(96));
+        // echo -n xxx… | sha256sum | cut -c1-32
+        let hashed = part(&"x".repeat(97));
+        assert_eq!(hashed.len(), 2 + 32);
+        assert!(hashed.starts_with("~h"));
+        assert_ne!(hashed, part(&"x".repeat(98)));
+        assert!(part(&"é".repeat(17)).starts_with("~h"), "counted as written");
+        assert_eq!(part(&"é".repeat(16)), "%C3%A9".repeat(16));
+    }
+
+    #[test]
+    fn every_kind_of_part_is_spelled_as_documented() {
+        let none = TenantId::NONE;
+        let key = |user, endpoint| CounterKey { tenant: &none, user, endpoint, rule: None };
+        let v4 = ClientAddr::new("192.0.2.1".parse().unwrap());
+        let v6 = ClientAddr::new("2001:db8::7".parse().unwrap());
+        for (user, endpoint, spelled) in [
+            (UserPart::All, EndpointPart::All, "ratelimit:~none:*:*"),
+            (UserPart::Unidentified, EndpointPart::Unmatched, "ratelimit:~none:~none:~unmatched"),
+            (UserPart::Address(v4), EndpointPart::Route("/x"), "ratelimit:~none:~ip-192.0.2.1:/x"),
+            (
+                UserPart::Address(v6),
+                EndpointPart::Route("/x/{id}"),
+                "ratelimit:~none:~ip-2001%3Adb8%3A%3A/64:/x/%7Bid%7D",
+            ),
+        ] {
+            assert_eq!(key(user, endpoint).spell(false), spelled);
+        }
+        assert_eq!(key(UserPart::All, EndpointPart::All).spell(true), "ratelimit:{~none}:*:*");
+    }
+
+    #[test]
+    fn ours_cannot_be_imitated() {
+        for ours in ["~none", "~unmatched", "~ip-192.0.2.1", "*"] {
+            assert_ne!(part(ours), ours);
+        }
+        let long = part(&"x".repeat(200));
+        assert_ne!(part(&long), long);
+    }
+
+    proptest! {
+        #[test]
+        fn different_parts_never_share_a_key(
+            ids in prop::collection::vec("[a-c:{}%~*/é]{1,12}", 2..30),
+        ) {
+            let mut seen = HashMap::new();
+            for pair in ids.windows(2) {
+                let [tenant, user] = pair else { continue };
+                let (tenant, user) = (TenantId::new(tenant).unwrap(), UserId::new(user).unwrap());
+                let key = CounterKey {
+                    tenant: &tenant,
+                    user: UserPart::User(&user),
+                    endpoint: EndpointPart::Route("/x"),
+                    rule: None,
+                };
+                let text = key.spell(true);
+                // The tag is the whole tenant and nothing else.
+                let tag = &text[text.find('{').unwrap() + 1..text.find('}').unwrap()];
+                prop_assert_eq!(tag, part(tenant.as_str()));
+                let names = (tenant.clone(), user.clone());
+                if let Some(other) = seen.insert(text, names.clone()) {
+                    prop_assert_eq!(other, names);
+                }
+            }
+        }
+    }
+}
