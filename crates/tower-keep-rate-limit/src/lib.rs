@@ -1,1 +1,103 @@
-//! Under construction.
+//! Admits requests within limits: several limits per request, decided all-or-nothing in one
+//! step, in this process or in Redis.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower::ServiceBuilder;
+//! use tower_keep_core::PrincipalLayer;
+//! use tower_keep_rate_limit::{RateLimitLayer, Rule};
+//! # use http::{Request, Response};
+//! # use http_body_util::Empty;
+//! # use tower::ServiceExt;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let handler = tower::service_fn(|_: Request<Empty<bytes::Bytes>>| async {
+//! #     Ok::<_, std::convert::Infallible>(Response::new(Empty::<bytes::Bytes>::new()))
+//! # });
+//! let service = ServiceBuilder::new()
+//!     .layer(PrincipalLayer::fixed("acme").build()?)
+//!     .layer(
+//!         RateLimitLayer::builder()
+//!             .memory()
+//!             .rule(Rule::per_tenant(2, Duration::from_secs(60)))
+//!             .build()?,
+//!     )
+//!     .service(handler);
+//!
+//! for expected in [200, 200, 429] {
+//!     let response = service.clone().oneshot(Request::new(Empty::new())).await?;
+//!     assert_eq!(response.status(), expected);
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! # Behaviour
+//!
+//! 1. A [`Rule`] says whom it counts together ([`Scope`]: the tenant, and any of user, endpoint,
+//!    client address), how many requests it admits per window, and which methods it is for. A
+//!    window is fixed and opens with the group's first request.
+//! 2. Up to 8 rules apply to a request. All are decided in one atomic step: the request is
+//!    admitted and counted by all, or denied and counted by none. A denial extends nothing.
+//! 3. Tenant and user are those of the request's
+//!    [`Principal`](tower_keep_core::Principal). Without a principal the tenant is `~none`;
+//!    without a user the client address stands for it. The endpoint is the
+//!    [`RouteTemplate`](tower_keep_core::RouteTemplate) (or axum's `MatchedPath`), never the raw
+//!    path; without one it is `~unmatched`.
+//! 4. Answers carry `RateLimit-Policy` (the rules that matched) and `RateLimit` (the tightest) of
+//!    draft-ietf-httpapi-ratelimit-headers-10, and on demand the `X-RateLimit-*` fields.
+//! 5. A denied request is answered with 429, `Retry-After` (whole seconds, at least 1; waiting
+//!    that long is enough) and a problem document (RFC 9457) that names the violated rules; over
+//!    gRPC with a trailers-only `RESOURCE_EXHAUSTED`. A limit of 0 denies always, without asking
+//!    the store and without `Retry-After`.
+//! 6. `OPTIONS` requests, gRPC's health and reflection services, and what
+//!    [`skip`](RateLimitLayerBuilder::skip) names are never counted.
+//! 7. The layer answers, it never errs: its error is the inner service's.
+//!
+//! # Defaults
+//!
+//! | | |
+//! |---|---|
+//! | store | none; [`memory`](RateLimitLayerBuilder::memory), `redis` or [`store`](RateLimitLayerBuilder::store) must be called |
+//! | rules | none; `Keep::rate_limit()` of the `tower-keep` crate brings one from the environment |
+//! | life of a counter's key | 900 s, or the window if that is longer |
+//! | trusted proxies | none: the client is the socket's other end |
+//! | neither user nor address known | such requests count together, with one warning |
+//! | fields | `RateLimit-Policy`, `RateLimit`; no `X-RateLimit-*` |
+//! | memory store | up to 1,000,000 counters |
+//!
+//! # When the store fails
+//!
+//! Each rule has its own way, [`OnStoreError`]. By default requests are counted in this process
+//! until the store is back. That count starts empty, so one outage may admit up to the number of
+//! processes times the limit more. `Open` lets requests pass, `Closed` answers 503
+//! (`UNAVAILABLE`), never 429. If several rules match, one that is `Closed` decides.
+
+mod algorithm;
+mod fields;
+mod future;
+mod layer;
+mod limiter;
+mod memory;
+mod outcome;
+mod policy;
+#[cfg(feature = "redis")]
+mod redis;
+mod rule;
+mod rules;
+mod service;
+mod skip;
+mod store;
+mod subject;
+
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStore;
+pub use self::{
+    future::RateLimitFuture,
+    layer::{RateLimitLayer, RateLimitLayerBuilder},
+    limiter::OnUnidentified,
+    memory::MemoryStore,
+    outcome::RateLimitOutcome,
+    rule::{MAX_LIMIT, MAX_WINDOW, OnStoreError, Rule, Scope},
+    service::RateLimit,
+    store::{Limit, LimitStore, MAX_LIMITS, Standing, Verdict},
+};

@@ -1,0 +1,97 @@
+//! The header fields that tell a caller how its limits stand.
+
+use std::fmt::Write as _;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::{rule::Rule, store::Standing};
+
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const LEGACY_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const LEGACY_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const LEGACY_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+/// Which fields a layer sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FieldChoice {
+    pub(crate) standard: bool,
+    pub(crate) legacy: bool,
+}
+
+/// How one limit stands, to be told in the answer's head.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told<'a> {
+    pub(crate) rule: &'a Rule,
+    /// `None` for a limit of 0, which no store was asked about and which never resets.
+    pub(crate) standing: Option<Standing>,
+}
+
+impl Told<'_> {
+    fn remaining(&self) -> u64 {
+        self.standing.map_or(0, |standing| standing.remaining)
+    }
+
+    /// Seconds until the window ends, rounded up.
+    pub(crate) fn resets_in(&self) -> Option<u64> {
+        self.standing.map(|standing| standing.resets_in_ms.div_ceil(1000))
+    }
+}
+
+/// The fields of one answer, spelled out.
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
+    policy: Option<HeaderValue>,
+    limit: Option<HeaderValue>,
+    legacy: Option<[(HeaderName, HeaderValue); 3]>,
+}
+
+impl Fields {
+    /// `policy` names the rules that matched; `tightest` is the limit to be told.
+    pub(crate) fn new(
+        choice: FieldChoice,
+        policy: Option<&HeaderValue>,
+        tightest: Option<Told<'_>>,
+    ) -> Self {
+        Self {
+            policy: policy.filter(|_| choice.standard).cloned(),
+            limit: tightest.filter(|_| choice.standard).map(|told| standard(&told)),
+            legacy: tightest.filter(|_| choice.legacy).map(|told| legacy(&told)),
+        }
+    }
+
+    /// Writes the fields beside those that are there already: `RateLimit-Policy` and `RateLimit`
+    /// are lists, so another limiter's items stay. A legacy field that is there stays alone.
+    pub(crate) fn write(self, headers: &mut HeaderMap) {
+        if let Some(value) = self.policy {
+            headers.append(POLICY, value);
+        }
+        if let Some(value) = self.limit {
+            headers.append(LIMIT, value);
+        }
+        for (name, value) in self.legacy.into_iter().flatten() {
+            headers.entry(name).or_insert(value);
+        }
+    }
+}
+
+/// `"user";r=42;t=310`: an item of the `RateLimit` field of
+/// draft-ietf-httpapi-ratelimit-headers-10.
+fn standard(told: &Told<'_>) -> HeaderValue {
+    let mut text = String::with_capacity(48);
+    // Writing to a `String` cannot fail; a rule's name is plain ASCII.
+    let _ = write!(text, "\"{}\";r={}", told.rule.name(), told.remaining());
+    if let Some(seconds) = told.resets_in() {
+        let _ = write!(text, ";t={seconds}");
+    }
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+fn legacy(told: &Told<'_>) -> [(HeaderName, HeaderValue); 3] {
+    let reset = told.resets_in().unwrap_or_else(|| told.rule.window_seconds());
+    [
+        (LEGACY_LIMIT, HeaderValue::from(told.rule.limit)),
+        (LEGACY_REMAINING, HeaderValue::from(told.remaining())),
+        (LEGACY_RESET, HeaderValue::from(reset)),
+    ]
+}

@@ -1,0 +1,227 @@
+//! `RateLimitLayer` and its builder.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use http::request::Parts;
+use tower_keep_core::{ConfigError, TrustedProxies, time::millis};
+use tower_layer::Layer;
+
+use crate::{
+    fields::FieldChoice,
+    limiter::{Limiter, OnUnidentified},
+    memory::MemoryStore,
+    rule::{MAX_WINDOW, Rule},
+    rules::Rules,
+    service::RateLimit,
+    skip::Skip,
+    store::LimitStore,
+};
+
+/// How long counters are kept at least, unless told otherwise.
+const DEFAULT_KEY_LIFE: Duration = Duration::from_secs(900);
+
+/// Admits requests within the limits of its rules, and answers the others with 429
+/// (`RESOURCE_EXHAUSTED` over gRPC). See the [crate's](crate) page for its behaviour.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_keep_rate_limit::{RateLimitLayer, Rule};
+///
+/// let layer = RateLimitLayer::builder()
+///     .memory()
+///     .rule(Rule::per_user(100, Duration::from_secs(900)))
+///     .rule(Rule::per_tenant(20, Duration::from_secs(1)).named("burst"))
+///     .build()?;
+/// # let _ = layer;
+/// # Ok::<_, tower_keep_core::ConfigError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct RateLimitLayer {
+    limiter: Arc<Limiter>,
+}
+
+impl RateLimitLayer {
+    /// Begins a layer without store and rules.
+    pub fn builder() -> RateLimitLayerBuilder {
+        RateLimitLayerBuilder {
+            store: None,
+            fallback: None,
+            rules: Vec::new(),
+            default_rule: None,
+            key_life: DEFAULT_KEY_LIFE,
+            proxies: TrustedProxies::none(),
+            skip: Skip::default(),
+            on_unidentified: OnUnidentified::default(),
+            fields: FieldChoice { standard: true, legacy: false },
+            expose_outcome: false,
+        }
+    }
+}
+
+impl<S> Layer<S> for RateLimitLayer {
+    type Service = RateLimit<S>;
+
+    fn layer(&self, inner: S) -> RateLimit<S> {
+        RateLimit::new(inner, Arc::clone(&self.limiter))
+    }
+}
+
+/// Builds a [`RateLimitLayer`].
+#[derive(Clone)]
+#[must_use = "call `build` to get the layer"]
+pub struct RateLimitLayerBuilder {
+    store: Option<Arc<dyn LimitStore>>,
+    fallback: Option<Arc<MemoryStore>>,
+    rules: Vec<Rule>,
+    default_rule: Option<Rule>,
+    key_life: Duration,
+    proxies: TrustedProxies,
+    skip: Skip,
+    on_unidentified: OnUnidentified,
+    fields: FieldChoice,
+    expose_outcome: bool,
+}
+
+impl RateLimitLayerBuilder {
+    /// Counts in this process, in a store of the layer's own.
+    pub fn memory(self) -> Self {
+        self.memory_store(Arc::new(MemoryStore::new()))
+    }
+
+    /// Counts in this process, in a store that other layers may share.
+    pub fn memory_store(mut self, store: Arc<MemoryStore>) -> Self {
+        self.store = Some(store);
+        self.fallback = None;
+        self
+    }
+
+    /// Counts in a store of any kind. While it fails, rules with
+    /// [`OnStoreError::Local`](crate::OnStoreError::Local) count in this process.
+    pub fn store(self, store: Arc<dyn LimitStore>) -> Self {
+        self.store_with_fallback(store, Arc::new(MemoryStore::new()))
+    }
+
+    /// Counts in `store`, and while it fails in `fallback`, which other layers may share.
+    pub fn store_with_fallback(
+        mut self,
+        store: Arc<dyn LimitStore>,
+        fallback: Arc<MemoryStore>,
+    ) -> Self {
+        self.store = Some(store);
+        self.fallback = Some(fallback);
+        self
+    }
+
+    /// Adds a rule. Up to 8, with different names. A request is admitted only if every rule that
+    /// matches it admits it; if one does not, none counts it.
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.rules.push(rule);
+        self
+    }
+
+    /// The rule of a layer that is given no other.
+    pub fn default_rule(mut self, rule: Rule) -> Self {
+        self.default_rule = Some(rule);
+        self
+    }
+
+    /// How long a counter is kept at least after its window opened (default 900 s, at most a
+    /// year). A counter always lives as long as its window.
+    pub const fn key_life(mut self, life: Duration) -> Self {
+        self.key_life = life;
+        self
+    }
+
+    /// The proxies whose `X-Forwarded-For` is believed (default: none).
+    pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
+        self.proxies = proxies;
+        self
+    }
+
+    /// Lets requests pass uncounted for which `predicate` is true, beside those that are skipped
+    /// by default: `OPTIONS`, and gRPC's health and reflection services. The answers to skipped
+    /// requests carry no rate-limit fields.
+    pub fn skip(mut self, predicate: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.skip.also(predicate);
+        self
+    }
+
+    /// Counts `OPTIONS` and gRPC's health and reflection services too.
+    pub fn skip_nothing_by_default(mut self) -> Self {
+        self.skip.not_by_default();
+        self
+    }
+
+    /// What happens to a request that a rule counts by user or address when neither is known
+    /// (default: all such requests count together, and one warning is logged).
+    pub const fn on_unidentified(mut self, policy: OnUnidentified) -> Self {
+        self.on_unidentified = policy;
+        self
+    }
+
+    /// Whether answers carry `RateLimit-Policy` and `RateLimit` (default: yes).
+    pub const fn headers(mut self, send: bool) -> Self {
+        self.fields.standard = send;
+        self
+    }
+
+    /// Whether answers carry `X-RateLimit-Limit`, `X-RateLimit-Remaining` and
+    /// `X-RateLimit-Reset` (seconds from now) of the tightest limit (default: no).
+    pub const fn legacy_headers(mut self, send: bool) -> Self {
+        self.fields.legacy = send;
+        self
+    }
+
+    /// Whether the [`RateLimitOutcome`](crate::RateLimitOutcome) is put into the response's
+    /// extensions (default: no).
+    pub const fn expose_outcome(mut self, expose: bool) -> Self {
+        self.expose_outcome = expose;
+        self
+    }
+
+    /// The layer.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] that names everything wrong at once: no store, no rule, more than 8, two
+    /// of one name, a limit, window or key life out of range, a scope of user and address.
+    pub fn build(self) -> Result<RateLimitLayer, ConfigError> {
+        let mut error = ConfigError::default();
+        if self.key_life > MAX_WINDOW {
+            let message = format!("{:?} is over {} s", self.key_life, MAX_WINDOW.as_secs());
+            error.push("key_life", message);
+        }
+        let mut rules = self.rules;
+        if rules.is_empty() {
+            rules.extend(self.default_rule);
+        }
+        let rules = Rules::new(rules, millis(self.key_life)).map_err(|found| error.merge(found));
+        if self.store.is_none() {
+            error.push("store", "no store was named: call `memory`, `redis` or `store`");
+        }
+        let (Ok(rules), Some(store)) = (rules, self.store) else { return Err(error) };
+        error.into_result(RateLimitLayer {
+            limiter: Arc::new(Limiter {
+                rules,
+                store,
+                fallback: self.fallback,
+                proxies: self.proxies,
+                skip: self.skip,
+                on_unidentified: self.on_unidentified,
+                fields: self.fields,
+                expose_outcome: self.expose_outcome,
+                warned: AtomicBool::new(false),
+            }),
+        })
+    }
+}
+
+impl fmt::Debug for RateLimitLayerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimitLayerBuilder").field("rules", &self.rules).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,233 @@
+//! Counters in this process: bounded, expiring, never evicting somebody who is over a limit.
+
+use std::{
+    fmt,
+    hash::{BuildHasher as _, Hash, Hasher, RandomState},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use arrayvec::ArrayVec;
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
+use tower_keep_core::{Answer, StoreError, time::Clock};
+
+use crate::{
+    algorithm::fixed_window::Window,
+    store::{Limit, LimitStore, MAX_LIMITS, Standing, Verdict},
+};
+
+mod shard;
+
+use self::shard::{Counter, Shard};
+
+/// Counters kept unless told otherwise: about 100 MiB when full.
+const DEFAULT_CAPACITY: usize = 1_000_000;
+const SHARDS: usize = 64;
+/// How many counters of a caller's own shard are tried before another shard is asked for room.
+const PATIENCE: usize = 128;
+/// How many checks pass between two visits to a shard that may lie idle.
+const VISIT_EVERY: usize = 64;
+
+/// Counts in this process, by the same law as the Redis store.
+///
+/// A tenant's counters lie in one shard under one lock, so that a check over several limits is
+/// atomic. Counters whose window has ended are swept as others come. At the capacity a newcomer
+/// takes the place of a counter whose window has ended, or of the least used of a sample, from
+/// its own tenant's shard first; never of one that is at its limit. Where every counter is at its
+/// limit the check is refused, which the layer treats as a failed store.
+///
+/// ```
+/// use std::sync::Arc;
+/// use tower_keep_rate_limit::{MemoryStore, RateLimitLayer, Rule};
+///
+/// let store = Arc::new(MemoryStore::new().with_capacity(10_000));
+/// let layer = RateLimitLayer::builder()
+///     .store(store)
+///     .rule(Rule::per_address(100, std::time::Duration::from_secs(60)))
+///     .build()?;
+/// # let _ = layer;
+/// # Ok::<_, tower_keep_core::ConfigError>(())
+/// ```
+pub struct MemoryStore {
+    shards: Box<[Mutex<Shard>]>,
+    secret: (u64, u64),
+    clock: Clock,
+    capacity: usize,
+    counters: AtomicUsize,
+    checks: AtomicUsize,
+}
+
+impl MemoryStore {
+    /// An empty store for up to a million counters.
+    pub fn new() -> Self {
+        let random = RandomState::new();
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            // Callers choose parts of the keys; a secret keeps them from choosing collisions.
+            secret: (random.hash_one(0_u8), random.hash_one(1_u8)),
+            clock: Clock::system(),
+            capacity: DEFAULT_CAPACITY,
+            counters: AtomicUsize::new(0),
+            checks: AtomicUsize::new(0),
+        }
+    }
+
+    /// Keeps at most `counters` counters (at least as many as one check needs).
+    #[must_use]
+    pub fn with_capacity(mut self, counters: usize) -> Self {
+        self.capacity = counters.max(MAX_LIMITS);
+        self
+    }
+
+    /// Takes the time from `clock`.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// How many counters are kept now.
+    pub fn len(&self) -> usize {
+        self.counters.load(Ordering::Relaxed)
+    }
+
+    /// Whether no counter is kept.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn decide(&self, limits: &[Limit<'_>]) -> Result<Verdict, StoreError> {
+        let now = self.clock.now().0;
+        let Some(first) = limits.first() else {
+            return Ok(Verdict { allowed: true, limits: ArrayVec::new() });
+        };
+        // More than fit are a caller's bug; none is silently left out.
+        if limits.len() > MAX_LIMITS {
+            return Err(StoreError::refused("a check has at most 8 limits"));
+        }
+        let fingerprints: ArrayVec<u128, MAX_LIMITS> =
+            limits.iter().map(|limit| self.fingerprint(&limit.key)).collect();
+        let home = self.home(first);
+        let mut shard = self.lock(home);
+        let windows: ArrayVec<Window, MAX_LIMITS> = limits
+            .iter()
+            .zip(&fingerprints)
+            .map(|(limit, key)| Window::at(shard.window(*key), limit.window_ms, now))
+            .collect();
+        let allowed =
+            limits.iter().zip(&windows).all(|(limit, window)| window.remaining(limit.quota) > 0);
+        if allowed {
+            self.make_room(&mut shard, home, &fingerprints, now)?;
+        }
+        let standings = limits.iter().zip(&fingerprints).zip(windows);
+        let limits = standings
+            .map(|((limit, key), mut window)| {
+                if allowed {
+                    window.count += 1;
+                    shard.put(*key, Counter::new(window, limit));
+                }
+                Standing {
+                    remaining: window.remaining(limit.quota),
+                    resets_in_ms: window.resets_in(limit.window_ms, now),
+                }
+            })
+            .collect();
+        let swept = if allowed { shard.sweep(now, 2) } else { 0 };
+        drop(shard);
+        self.counters.fetch_sub(swept, Ordering::Relaxed);
+        self.visit_idle_shard(now);
+        Ok(Verdict { allowed, limits })
+    }
+
+    /// Reserves places for those of `keys` that have none yet.
+    fn make_room(
+        &self,
+        shard: &mut Shard,
+        home: usize,
+        keys: &[u128],
+        now: u64,
+    ) -> Result<(), StoreError> {
+        let needed = keys.iter().filter(|key| !shard.contains(**key)).count();
+        let before = self.counters.fetch_add(needed, Ordering::Relaxed);
+        let mut excess = (before + needed).saturating_sub(self.capacity).min(needed);
+        while excess > 0 && shard.evict(now, keys, PATIENCE) {
+            self.counters.fetch_sub(1, Ordering::Relaxed);
+            excess -= 1;
+        }
+        // The other shards, without waiting for any: two checks must not wait for each other.
+        let others = self.shards.iter().cycle().skip(home + 1).take(SHARDS - 1);
+        for other in others {
+            if excess == 0 {
+                return Ok(());
+            }
+            let Ok(mut other) = other.try_lock() else { continue };
+            while excess > 0 && other.evict(now, &[], 0) {
+                self.counters.fetch_sub(1, Ordering::Relaxed);
+                excess -= 1;
+            }
+        }
+        if excess == 0 {
+            return Ok(());
+        }
+        self.counters.fetch_sub(needed, Ordering::Relaxed);
+        Err(StoreError::refused("the memory limiter is full of counters at their limit"))
+    }
+
+    /// Sweeps some of a shard that perhaps nobody asks any more.
+    fn visit_idle_shard(&self, now: u64) {
+        let checks = self.checks.fetch_add(1, Ordering::Relaxed);
+        if !checks.is_multiple_of(VISIT_EVERY) {
+            return;
+        }
+        let index = checks / VISIT_EVERY % SHARDS;
+        if let Some(Ok(mut shard)) = self.shards.get(index).map(Mutex::try_lock) {
+            let swept = shard.sweep(now, 4 * VISIT_EVERY);
+            self.counters.fetch_sub(swept, Ordering::Relaxed);
+        }
+    }
+
+    fn home(&self, limit: &Limit<'_>) -> usize {
+        let mut hasher = SipHasher13::new_with_keys(self.secret.0, self.secret.1);
+        limit.key.tenant.hash(&mut hasher);
+        usize::try_from(hasher.finish() % SHARDS as u64).unwrap_or_default()
+    }
+
+    fn lock(&self, index: usize) -> MutexGuard<'_, Shard> {
+        #[expect(clippy::indexing_slicing, reason = "`home` is below the number of shards")]
+        let shard = &self.shards[index];
+        // A panic elsewhere cannot leave a counter half written.
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fingerprint(&self, key: &impl Hash) -> u128 {
+        let mut hasher = SipHasher13::new_with_keys(self.secret.0, self.secret.1);
+        key.hash(&mut hasher);
+        hasher.finish128().as_u128()
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("counters", &self.len())
+            .field("capacity", &self.capacity)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LimitStore for MemoryStore {
+    fn check(&self, limits: &[Limit<'_>]) -> Answer<Result<Verdict, StoreError>> {
+        Answer::ready(self.decide(limits))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+use std::time::Duration;
+
+use tower_keep_core::{
+    ErrorClass, TenantId, UserId,
+    key::{CounterKey, EndpointPart, UserPart},
+    time::UnixMillis,
+};
+
+use super::*;
+
+const WINDOW: u64 = 1_000;
+
+fn store(clock: &Clock) -> MemoryStore {
+    MemoryStore::new().with_clock(clock.clone())
+}
+
+fn clock() -> Clock {
+    Clock::manual(UnixMillis(1_000_000))
+}
+
+/// One check of `user`, and of the tenant's rule `all` if it has a quota.
+fn ask(store: &MemoryStore, tenant: &str, user: &str, quota: u64, all: Option<u64>) -> Verdict {
+    try_ask(store, tenant, user, quota, all).unwrap()
+}
+
+fn try_ask(
+    store: &MemoryStore,
+    tenant: &str,
+    user: &str,
+    quota: u64,
+    all: Option<u64>,
+) -> Result<Verdict, StoreError> {
+    let (tenant, user) = (TenantId::new(tenant).unwrap(), UserId::new(user).unwrap());
+    let key = |user, rule| CounterKey { tenant: &tenant, user, endpoint: EndpointPart::All, rule };
+    let limit = |key, quota| Limit { key, quota, window_ms: WINDOW, life_ms: WINDOW };
+    let mut limits = vec![limit(key(UserPart::User(&user), Some("user")), quota)];
+    limits.extend(all.map(|quota| limit(key(UserPart::All, Some("all")), quota)));
+    store.check(&limits).now().unwrap()
+}
+
+#[test]
+fn a_window_admits_its_limit_and_then_the_full_limit_again() {
+    let clock = clock();
+    let store = store(&clock);
+    for _ in 0..2 {
+        for left in [2, 1, 0] {
+            let verdict = ask(&store, "t", "u", 3, None);
+            assert!(verdict.allowed);
+            assert_eq!(verdict.limits[0].remaining, left);
+        }
+        clock.advance(Duration::from_millis(600));
+        let denied = ask(&store, "t", "u", 3, None);
+        assert!(!denied.allowed);
+        assert_eq!(denied.limits[0], Standing { remaining: 0, resets_in_ms: 400 });
+        clock.advance(Duration::from_millis(399));
+        assert!(!ask(&store, "t", "u", 3, None).allowed, "a denial extends nothing");
+        clock.advance(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_denial_is_counted_by_no_limit() {
+    let clock = clock();
+    let store = store(&clock);
+    assert!(ask(&store, "t", "a", 1, Some(2)).allowed);
+    for _ in 0..5 {
+        let denied = ask(&store, "t", "a", 1, Some(2));
+        assert!(!denied.allowed);
+        assert_eq!(denied.limits[1].remaining, 1);
+    }
+    assert!(ask(&store, "t", "b", 1, Some(2)).allowed, "the tenant's last place is still there");
+    assert!(!ask(&store, "t", "c", 1, Some(2)).allowed);
+    assert_eq!(ask(&store, "t", "c", 1, None).limits[0].remaining, 0, "and c was not counted");
+}
+
+#[test]
+fn groups_never_share() {
+    let store = store(&clock());
+    for (tenant, user) in [("a:b", "c"), ("a", "b:c"), ("a", "c"), ("a:b", "b:c")] {
+        assert!(ask(&store, tenant, user, 1, None).allowed, "{tenant} {user}");
+    }
+}
+
+#[test]
+fn many_threads_admit_exactly_the_limit() {
+    let store = store(&clock());
+    let admitted = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (store, admitted) = (&store, &admitted);
+            scope.spawn(move || {
+                for _ in 0..500 {
+                    let user = format!("u{}", thread % 4);
+                    if ask(store, "t", &user, 700, Some(1_000)).allowed {
+                        admitted.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(admitted.into_inner(), 1_000);
+}
+
+#[test]
+fn counters_whose_window_ended_are_swept() {
+    let clock = clock();
+    let store = store(&clock);
+    for n in 0..5_000 {
+        ask(&store, &format!("t{}", n % 40), &format!("u{n}"), 1, None);
+    }
+    assert_eq!(store.len(), 5_000);
+    clock.advance(Duration::from_millis(WINDOW));
+    // One busy tenant; the other shards lie idle.
+    for _ in 0..20_000 {
+        ask(&store, "busy", "u", u64::MAX, None);
+    }
+    assert_eq!(store.len(), 1);
+}
+
+#[test]
+fn a_flood_of_new_keys_never_evicts_somebody_at_the_limit() {
+    let clock = clock();
+    let store = store(&clock).with_capacity(1_000);
+    for n in 0..100 {
+        let user = format!("denied{n}");
+        ask(&store, "t", &user, 1, None);
+    }
+    for n in 0..100_000 {
+        let tenant = if n % 2 == 0 { "t" } else { "other" };
+        assert!(ask(&store, tenant, &format!("flood{n}"), 5, None).allowed);
+        assert!(store.len() <= 1_000);
+    }
+    for n in 0..100 {
+        assert!(!ask(&store, "t", &format!("denied{n}"), 1, None).allowed, "denied{n} got in");
+    }
+}
+
+#[test]
+fn the_least_used_goes_first() {
+    let clock = clock();
+    let store = store(&clock).with_capacity(10);
+    for _ in 0..50 {
+        ask(&store, "t", "regular", 100, None);
+    }
+    for n in 0..1_000 {
+        ask(&store, "t", &format!("flood{n}"), 100, None);
+    }
+    assert_eq!(ask(&store, "t", "regular", 100, None).limits[0].remaining, 49);
+}
+
+#[test]
+fn full_of_callers_at_their_limit_is_a_refusal_and_ends_with_the_window() {
+    let clock = clock();
+    let store = store(&clock).with_capacity(20);
+    for n in 0..20 {
+        ask(&store, "t", &format!("u{n}"), 1, None);
+    }
+    for tenant in ["t", "other"] {
+        let error = try_ask(&store, tenant, "new", 1, None).unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Refused);
+    }
+    assert_eq!(store.len(), 20);
+    assert!(!ask(&store, "t", "u3", 1, None).allowed, "who is known is still told");
+    clock.advance(Duration::from_millis(WINDOW));
+    assert!(ask(&store, "other", "new", 1, None).allowed);
+}

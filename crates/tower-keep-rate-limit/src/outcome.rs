@@ -1,0 +1,44 @@
+//! What can become of a request in this layer.
+
+use tower_keep_core::Outcome;
+
+/// What became of a request in the rate-limit layer. A metric label, and with
+/// [`expose_outcome`](crate::RateLimitLayerBuilder::expose_outcome) an extension of the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RateLimitOutcome {
+    /// Not counted: skipped, or no rule matched.
+    Skipped,
+    /// Admitted, and counted by the store.
+    Allowed,
+    /// Over a limit.
+    Denied,
+    /// The store failed; admitted, and counted in this process.
+    LocalAllowed,
+    /// The store failed; over a limit as counted in this process.
+    LocalDenied,
+    /// The store failed; let through uncounted.
+    FailedOpen,
+    /// The store failed; answered with 503.
+    FailedClosed,
+    /// Refused, because neither user nor client address was known.
+    Unidentified,
+}
+
+impl Outcome for RateLimitOutcome {
+    const LAYER: &'static str = "rate_limit";
+    const LABELS: &'static [&'static str] = &[
+        "skipped",
+        "allowed",
+        "denied",
+        "local_allowed",
+        "local_denied",
+        "failed_open",
+        "failed_closed",
+        "unidentified",
+    ];
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
