@@ -87,6 +87,13 @@ impl<B> ResponseBody<B> {
     }
 }
 
+/// An empty body; some layers of tower-http answer with one (`Timeout`, `Cors`).
+impl<B> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
 impl<B> Body for ResponseBody<B>
 where
     B: Body<Data = Bytes>,

@@ -1,2 +1,95 @@
-//! The demo.
-fn main() {}
+//! The tower-keep stack in an axum application: `cargo run --release -p axum-app`.
+
+use std::{io::IsTerminal as _, net::SocketAddr, process::ExitCode, time::Duration};
+
+use tokio::net::TcpListener;
+use tower_keep::{Config, ConfigError, Keep};
+use tracing_subscriber::EnvFilter;
+
+mod app;
+mod health;
+mod settings;
+mod tenants;
+
+use crate::settings::Settings;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_env_filter(
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,fred=error")),
+        )
+        .init();
+    match serve().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    let (settings, config) = match (Settings::from_env(), Config::from_env()) {
+        (Ok(settings), Ok(config)) => (settings, config),
+        // Everything that is wrong, at once.
+        (settings, config) => {
+            let mut error = ConfigError::default();
+            settings.err().into_iter().chain(config.err()).for_each(|found| error.merge(found));
+            return Err(error.into());
+        }
+    };
+    let keep = Keep::new(config)?;
+    let app = app::router(&keep)?;
+    // Redis may come later: until then requests are counted in this process.
+    let wait = Duration::from_secs(1);
+    match tokio::time::timeout(wait, keep.require_connection()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!("starting without Redis: {error}"),
+        Err(_) => tracing::warn!("starting without Redis: no answer within {wait:?}"),
+    }
+    let listener = TcpListener::bind(settings.address()).await.map_err(|error| {
+        format!(
+            "cannot listen on {}: {error}; HOST and PORT choose another address",
+            settings.address()
+        )
+    })?;
+    welcome(&keep, listener.local_addr()?);
+    let service = app.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(shutdown()).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the program says to whoever started it")]
+fn welcome(keep: &Keep, address: SocketAddr) {
+    let store = keep.health().store;
+    println!("tower-keep's axum-app, keeping state in {store}: http://{address}");
+    println!("  curl -i http://{address}/api/test/ratelimit");
+    println!("  curl -s http://{address}/api/health");
+    println!(
+        "  for i in $(seq 105); do curl -s -o /dev/null -w '%{{http_code}}\\n' \
+         -H 'X-Tenant-Id: acme' http://{address}/api/test/ratelimit; done | sort | uniq -c"
+    );
+}
+
+/// Resolves on SIGTERM or Ctrl-C.
+async fn shutdown() {
+    use tokio::signal::{
+        ctrl_c,
+        unix::{SignalKind, signal},
+    };
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminated => {}
+        _ = ctrl_c() => {}
+    }
+    tracing::info!("stopping: finishing the requests under way");
+}

@@ -1,0 +1,138 @@
+//! What a `Keep` can be told, and the environment variables that tell it.
+
+use std::{ffi::OsString, time::Duration};
+
+#[cfg(feature = "redis")]
+use tower_keep_redis::RedisConfig;
+
+use tower_keep_core::{ConfigError, TrustedProxies};
+use tower_keep_rate_limit::{MAX_LIMIT, MAX_WINDOW, Rule, Scope};
+
+use crate::env::Env;
+
+/// The settings of a [`Keep`](crate::Keep).
+///
+/// | variable | default | meaning |
+/// |---|---|---|
+/// | `REDIS_URL` | unset: memory | `redis://`, `rediss://`, `redis-cluster://` or `rediss-cluster://`, then `[user:password@]host[:port][/database]` |
+/// | `REDIS_HOST` `REDIS_PORT` `REDIS_USERNAME` `REDIS_PASSWORD` `REDIS_DB` `REDIS_TLS` | unset, 6379, unset, unset, 0, false | the same in parts; `REDIS_URL` wins, and a difference is a warning |
+/// | `REDIS_TIMEOUT_MS` | 75 | milliseconds a command may take, 1 to 60000 |
+/// | `REDIS_CONNECT_TIMEOUT_MS` | 5000 | milliseconds one attempt to connect may take, 1 to 60000 |
+/// | `REDIS_POOL_SIZE` | 1 | multiplexed connections per node, 1 to 64 |
+/// | `RATE_LIMIT_MAX` | 100 | requests of the default rule, 1 to 1000000000 |
+/// | `RATE_LIMIT_WINDOW` | 900 | seconds of its window, 1 to 31536000 |
+/// | `RATE_LIMIT_TTL` | 900, or the window if that is longer | seconds that counters are kept at least, the window to 31536000 |
+/// | `TRUSTED_PROXIES` | none | comma-separated addresses and networks whose `X-Forwarded-For` is believed |
+///
+/// An empty variable counts as unset.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Where Redis is; `None` keeps everything in this process.
+    #[cfg(feature = "redis")]
+    pub redis: Option<RedisConfig>,
+    /// The default rate limit.
+    pub rate_limit: RateLimitConfig,
+    /// The proxies whose word about the client's address is taken.
+    pub trusted_proxies: TrustedProxies,
+    /// What is odd about the settings, but no error.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The settings of [`Keep::rate_limit`](crate::Keep::rate_limit).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimitConfig {
+    /// Requests that the default rule admits per window.
+    pub max: u64,
+    /// The default rule's window.
+    pub window: Duration,
+    /// How long counters are kept at least.
+    pub ttl: Duration,
+}
+
+impl Default for RateLimitConfig {
+    fn default() -> Self {
+        let window = Duration::from_secs(900);
+        Self { max: 100, window, ttl: window }
+    }
+}
+
+impl RateLimitConfig {
+    /// The rule of a layer that is given no other: for each user of a tenant on each endpoint.
+    pub(crate) fn default_rule(&self) -> Rule {
+        Rule::per(Scope::tenant().user().endpoint(), self.max, self.window)
+    }
+
+    fn read(env: &mut Env<'_>) -> Self {
+        let default = Self::default();
+        let longest = MAX_WINDOW.as_secs();
+        let max = env.number("RATE_LIMIT_MAX", 1..=MAX_LIMIT).unwrap_or(default.max);
+        let window = env.number("RATE_LIMIT_WINDOW", 1..=longest);
+        let window = window.unwrap_or(default.window.as_secs());
+        let ttl = env.number("RATE_LIMIT_TTL", 1..=longest);
+        if let Some(ttl) = ttl
+            && ttl < window
+        {
+            let message = format!("`{ttl}` is less than the window of {window} seconds");
+            env.error.push("RATE_LIMIT_TTL", message);
+        }
+        let ttl = ttl.unwrap_or_else(|| window.max(default.ttl.as_secs()));
+        Self { max, window: Duration::from_secs(window), ttl: Duration::from_secs(ttl) }
+    }
+}
+
+impl Config {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] that names every variable which cannot be used and what is accepted
+    /// there. Passwords are never shown.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::from_lookup(|name| std::env::var_os(name))
+    }
+
+    /// Reads variables from anywhere.
+    ///
+    /// ```
+    /// use tower_keep::Config;
+    ///
+    /// let config = Config::from_lookup(|name| (name == "RATE_LIMIT_MAX").then(|| "250".into()))?;
+    /// assert_eq!(config.rate_limit.max, 250);
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::from_env`].
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
+        let mut env = Env::new(&lookup);
+        let mut warnings = Vec::new();
+        #[cfg(feature = "redis")]
+        let redis = crate::redis::read(&mut env, &mut warnings);
+        #[cfg(not(feature = "redis"))]
+        refuse_redis(&mut env, &mut warnings);
+        let rate_limit = RateLimitConfig::read(&mut env);
+        let trusted_proxies = env.parsed("TRUSTED_PROXIES").unwrap_or_default();
+        env.error.into_result(Self {
+            #[cfg(feature = "redis")]
+            redis,
+            rate_limit,
+            trusted_proxies,
+            warnings,
+        })
+    }
+}
+
+/// A program without the feature must not silently keep in memory what was meant for Redis.
+#[cfg(not(feature = "redis"))]
+fn refuse_redis(env: &mut Env<'_>, _: &mut Vec<String>) {
+    for name in ["REDIS_URL", "REDIS_HOST"] {
+        if env.text(name).is_some() {
+            env.error.push(name, "is set, but tower-keep was built without its feature `redis`");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! How a keep is.
+
+use std::fmt;
+
+/// Where state is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StoreKind {
+    /// In this process.
+    Memory,
+    /// In Redis.
+    Redis,
+}
+
+impl fmt::Display for StoreKind {
+    /// `memory` or `redis`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "memory",
+            Self::Redis => "redis",
+        })
+    }
+}
+
+/// Whether everything that is configured works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// Everything works.
+    Ok,
+    /// A configured Redis is away; layers follow their policies for that.
+    Degraded,
+}
+
+impl fmt::Display for Status {
+    /// `ok` or `degraded`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ok => "ok",
+            Self::Degraded => "degraded",
+        })
+    }
+}
+
+/// How a keep is, as known without asking anybody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Health {
+    /// Whether everything that is configured works.
+    pub status: Status,
+    /// Where state is kept.
+    pub store: StoreKind,
+    /// What last went wrong with the store, while it is away.
+    pub last_error: Option<String>,
+}
