@@ -3,9 +3,8 @@
 use std::{fmt, sync::Arc};
 
 use arrayvec::ArrayVec;
-use fred::types::Value;
 use tower_keep_core::{Answer, StoreError};
-use tower_keep_redis::{Connection, Script};
+use tower_keep_redis::{Connection, Script, fred::types::Value};
 
 use crate::{
     layer::RateLimitLayerBuilder,

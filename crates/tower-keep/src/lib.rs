@@ -41,6 +41,13 @@ mod keep;
 #[cfg(feature = "redis")]
 mod redis;
 
+#[cfg(feature = "redis")]
+pub use self::redis::*;
+pub use self::{
+    config::{Config, RateLimitConfig},
+    health::{Health, Status, StoreKind},
+    keep::Keep,
+};
 pub use tower_keep_core::{
     BodyError, BoxError, ClientAddr, ConfigError, ConfigProblem, ErrorClass, InvalidId,
     InvalidPrincipal, KnownTenants, PeerAddr, Principal, PrincipalExtractor, PrincipalLayer,
@@ -50,14 +57,6 @@ pub use tower_keep_core::{
 pub use tower_keep_rate_limit::{
     LimitStore, MemoryStore, OnStoreError, OnUnidentified, RateLimitLayer, RateLimitLayerBuilder,
     RateLimitOutcome, Rule, Scope,
-};
-#[cfg(feature = "redis")]
-pub use tower_keep_redis::{Connection, ConnectionState, RedisConfig, fred};
-
-pub use self::{
-    config::{Config, RateLimitConfig},
-    health::{Health, Status, StoreKind},
-    keep::Keep,
 };
 
 #[cfg(doctest)]

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use fred::clients::Client;
 use tower_keep_core::ConfigError;
-use tower_keep_redis::{Connection, RedisConfig, fred};
+pub use tower_keep_redis::{Connection, ConnectionState, RedisConfig, fred};
+
+use self::fred::clients::Client;
 
 use crate::{
     config::Config,
