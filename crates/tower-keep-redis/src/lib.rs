@@ -1,1 +1,91 @@
-//! Under construction.
+//! One shared, guarded Redis connection: a command is answered within its deadline or refused,
+//! and a server that is down costs its callers nothing.
+//!
+//! It is a thin wall around [`fred`], so that no layer has to know that client's traps.
+//!
+//! 1. [`Connection::connect`] returns at once and needs no server: connecting goes on in the
+//!    background, for ever. [`Connection::require`] waits.
+//! 2. A command takes at most [`RedisConfig::with_timeout`], waiting for a place included.
+//! 3. At most [`RedisConfig::with_max_in_flight`] commands are under way; further ones wait their
+//!    turn within their own deadline. A burst on a healthy server is served whole.
+//! 4. Five failures in a row open the breaker: commands are then refused at once, untouched by
+//!    fred, while a `PING` is tried every 100 ms, give or take half. Its answer closes the
+//!    breaker. If it keeps opening, the probes slow down to every 400 ms.
+//! 5. A lost connection, or a caller that gave up, is reason for a `PING` as well, so that an
+//!    outage is noticed without any traffic, and a hang although nobody waits for its end.
+//! 6. What the server refuses (`OOM`, `READONLY`, `NOPERM`, `LOADING`, …) never opens the breaker:
+//!    it answered.
+//! 7. Nothing is sent twice. `MOVED` and `ASK` are followed.
+//! 8. Scripts run by their hash, and once in full where the server does not have them.
+//! 9. The state changes with one log line, `WARN` or `INFO`; a request logs nothing.
+//! 10. The connection, and all that runs for it, ends with the last [`Connection`].
+//!
+//! ```no_run
+//! use tower_keep_redis::{Connection, RedisConfig, Script};
+//!
+//! static COUNT: Script = Script::new("return redis.call('INCR', KEYS[1])");
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = RedisConfig::from_url("redis://:secret@127.0.0.1:6379/0")?;
+//! let connection = Connection::connect(config)?;
+//! connection.require().await?; // only if the program cannot do without
+//! let visits = connection.run_script(&COUNT, vec!["visits".into()], vec![]).await?;
+//! println!("{}: {visits:?}", connection.endpoint());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Defaults
+//!
+//! | | |
+//! |---|---|
+//! | port | 6379 |
+//! | database | 0 |
+//! | per command | 75 ms |
+//! | per attempt to connect, and [`Connection::require`] | 5 s |
+//! | multiplexed connections per node | 1 |
+//! | commands in flight | 1024 |
+//! | between attempts to reconnect | 10 ms, doubled up to 250 ms |
+//! | protocol | RESP3, so Redis 6 or Valkey |
+//!
+//! # When Redis fails
+//!
+//! Every failed command says what is known about it:
+//!
+//! | class | what happened | carried out? |
+//! |---|---|---|
+//! | [`NotSent`](ErrorClass::NotSent) | breaker open, no place within the deadline, not connected | no, and never will be |
+//! | [`Unknown`](ErrorClass::Unknown) | deadline over, connection lost, `CLUSTERDOWN` | perhaps, perhaps later |
+//! | [`Refused`](ErrorClass::Refused) | the server answered with an error | no |
+//!
+//! - A command that times out on a hung server may be carried out when the server goes on. Send
+//!   only what may safely be done although it was reported `Unknown`.
+//! - A script that raises an error after a write has done that write, though it is `Refused`.
+//! - When a cluster node is lost while its slots move, fred itself may repeat what it had in
+//!   flight there: count on commands being done at least once in that moment.
+//! - A cluster is up when every node answers: one that hangs takes all to the fallback.
+//!
+//! # Rights
+//!
+//! An ACL user needs `+ping +eval +evalsha +hello +client|id +info`, `+select` for a database
+//! other than 0, `+cluster|slots +cluster|info` in a cluster, and what its scripts do.
+
+mod breaker;
+mod client;
+mod config;
+mod connection;
+mod endpoint;
+mod error;
+mod gate;
+mod probe;
+mod script;
+mod shared;
+mod url;
+
+pub use fred;
+pub use tower_keep_core::{ConfigError, ErrorClass, StoreError};
+
+pub use self::{
+    breaker::ConnectionState, config::RedisConfig, connection::Connection, script::Script,
+};

@@ -1,0 +1,210 @@
+//! Where the server is, and how long it may take.
+
+use std::time::Duration;
+
+use tower_keep_core::ConfigError;
+
+use crate::url::{is_host, parse};
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_millis(75);
+const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const DEFAULT_IN_FLIGHT: usize = 1024;
+
+/// Where a Redis or Valkey server is, who we are to it, and how long it may take to answer.
+///
+/// A value that cannot be is refused when it is used: by [`Connection::connect`], or earlier by
+/// [`RedisConfig::validate`]. Neither `Debug` nor `Display` nor any error shows the password.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_keep_redis::RedisConfig;
+///
+/// let config = RedisConfig::from_url("rediss://app:s%2Fcret@cache.example.com/2")?
+///     .with_timeout(Duration::from_millis(50));
+/// assert_eq!(config.endpoint(), "rediss://app:***@cache.example.com:6379/2");
+/// # Ok::<(), tower_keep_redis::ConfigError>(())
+/// ```
+///
+/// [`Connection::connect`]: crate::Connection::connect
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisConfig {
+    /// The first is the server, or a cluster's first seed. An IPv6 address is in brackets.
+    pub(crate) hosts: Vec<(String, u16)>,
+    pub(crate) clustered: bool,
+    pub(crate) tls: bool,
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<String>,
+    pub(crate) database: u8,
+    pub(crate) timeout: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) pool_size: usize,
+    pub(crate) max_in_flight: usize,
+}
+
+impl RedisConfig {
+    /// A single server without password, TLS or database number, and the default limits.
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        Self {
+            hosts: vec![(bracketed(host.into()), port)],
+            clustered: false,
+            tls: false,
+            username: None,
+            password: None,
+            database: 0,
+            timeout: DEFAULT_TIMEOUT,
+            connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            pool_size: 1,
+            max_in_flight: DEFAULT_IN_FLIGHT,
+        }
+    }
+
+    /// What `url` names: `redis://[[user]:password@]host[:port][/database]`.
+    ///
+    /// `rediss://` speaks TLS. `redis-cluster://` and `rediss-cluster://` speak to a cluster and
+    /// need only one of its nodes; more may follow as `?node=host:port&node=host:port`. User and
+    /// password are percent-decoded.
+    ///
+    /// # Errors
+    ///
+    /// One problem named `REDIS_URL`. Its text says what is accepted and repeats nothing of
+    /// `url`, for a misplaced password may be anywhere in it.
+    pub fn from_url(url: &str) -> Result<Self, ConfigError> {
+        parse(url).map_err(|problem| ConfigError::new("REDIS_URL", problem))
+    }
+
+    /// The server at `host` and `port`, or a cluster whose first seed it is.
+    #[must_use]
+    pub fn with_address(mut self, host: impl Into<String>, port: u16) -> Self {
+        let address = (bracketed(host.into()), port);
+        match self.hosts.first_mut() {
+            Some(first) => *first = address,
+            None => self.hosts.push(address),
+        }
+        self
+    }
+
+    /// The ACL user to log in as. It needs a password.
+    #[must_use]
+    pub fn with_username(mut self, username: impl Into<String>) -> Self {
+        self.username = Some(username.into());
+        self
+    }
+
+    /// The password of the ACL user, or of `default` when there is none.
+    #[must_use]
+    pub fn with_password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// The database number; a cluster has only 0.
+    #[must_use]
+    pub const fn with_database(mut self, database: u8) -> Self {
+        self.database = database;
+        self
+    }
+
+    /// Whether to speak TLS. Certificates are checked against the system's roots.
+    #[must_use]
+    pub const fn with_tls(mut self, tls: bool) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// How long a command may take, from the call to the answer, all waiting included.
+    #[must_use]
+    pub const fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How long one attempt to connect may take, and how long [`Connection::require`] waits.
+    ///
+    /// [`Connection::require`]: crate::Connection::require
+    #[must_use]
+    pub const fn with_connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How many multiplexed connections to open to each node; commands take turns on them.
+    ///
+    /// One was measured to be fastest up to 64 concurrent tasks.
+    #[must_use]
+    pub const fn with_pool_size(mut self, connections: usize) -> Self {
+        self.pool_size = connections;
+        self
+    }
+
+    /// How many commands may be under way at once; further ones wait within their own deadline.
+    #[must_use]
+    pub const fn with_max_in_flight(mut self, commands: usize) -> Self {
+        self.max_in_flight = commands;
+        self
+    }
+
+    /// Host and port of the server, or of a cluster's first seed.
+    pub fn address(&self) -> (&str, u16) {
+        self.hosts.first().map_or(("", 0), |(host, port)| (host, *port))
+    }
+
+    /// How long a command may take.
+    pub const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Whether it names a cluster.
+    pub const fn is_clustered(&self) -> bool {
+        self.clustered
+    }
+
+    /// Whether it can be used, without connecting.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it, at once, by the name of the environment variable that
+    /// sets it.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let mut found = ConfigError::default();
+        for (host, port) in &self.hosts {
+            if !is_host(host) {
+                found.push("REDIS_HOST", "is not a host name or address");
+            }
+            if *port == 0 {
+                found.push("REDIS_PORT", "`0` is not a port from 1 to 65535");
+            }
+        }
+        if self.username.is_some() && self.password.is_none() {
+            found.push("REDIS_USERNAME", "needs REDIS_PASSWORD beside it");
+        }
+        if self.clustered && self.database != 0 {
+            found.push("REDIS_DB", "a cluster has only database 0");
+        }
+        let longest = Duration::from_secs(60);
+        if self.timeout < Duration::from_millis(1) || self.timeout > longest {
+            found.push("REDIS_TIMEOUT_MS", "accepted are 1 to 60000 milliseconds");
+        }
+        if self.connect_timeout < Duration::from_millis(1) || self.connect_timeout > longest {
+            found.push("REDIS_CONNECT_TIMEOUT_MS", "accepted are 1 to 60000 milliseconds");
+        }
+        if !(1..=64).contains(&self.pool_size) {
+            found.push("REDIS_POOL_SIZE", "accepted are 1 to 64 connections per node");
+        }
+        if !(1..=1_000_000).contains(&self.max_in_flight) {
+            found.push("max_in_flight", "accepted are 1 to 1000000 commands");
+        }
+        found.into_result(())
+    }
+}
+
+/// An IPv6 address belongs in brackets.
+fn bracketed(host: String) -> String {
+    if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host }
+}
+
+impl Default for RedisConfig {
+    /// `redis://127.0.0.1:6379/0`.
+    fn default() -> Self {
+        Self::new("127.0.0.1", 6379)
+    }
+}

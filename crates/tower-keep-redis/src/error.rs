@@ -1,0 +1,189 @@
+//! What a fred error says about its command.
+
+use fred::error::{Error, ErrorKind};
+use tower_keep_core::{ErrorClass, StoreError};
+
+/// Server errors that pass by themselves.
+const PASSING: [&str; 7] =
+    ["LOADING", "BUSY", "MASTERDOWN", "MISCONF", "NOREPLICAS", "READONLY", "TRYAGAIN"];
+const LONGEST: usize = 256;
+
+/// A command that failed, and what it says about the connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    error: StoreError,
+    trips: bool,
+}
+
+impl Failure {
+    /// The deadline was over before the command was handed to fred.
+    pub(crate) fn late() -> Self {
+        Self { error: StoreError::not_sent("no time was left to send it"), trips: false }
+    }
+
+    pub(crate) fn error(&self) -> &StoreError {
+        &self.error
+    }
+
+    pub(crate) fn into_error(self) -> StoreError {
+        self.error
+    }
+
+    /// Whether it speaks against the connection. A refusal does not: the server answered.
+    pub(crate) fn trips(&self) -> bool {
+        self.trips
+    }
+
+    /// Whether the server does not know the script (any more).
+    pub(crate) fn is_noscript(&self) -> bool {
+        self.is_refused() && self.error.message().starts_with("NOSCRIPT")
+    }
+
+    /// Whether waiting will not help: a wrong password, a missing right, a wrong kind of server.
+    pub(crate) fn is_lasting(&self) -> bool {
+        let message = self.error.message();
+        let passing = PASSING.iter().any(|code| message.starts_with(code));
+        self.is_refused() && !passing && !message.contains("max number of clients")
+    }
+
+    fn is_refused(&self) -> bool {
+        self.error.class() == ErrorClass::Refused
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let error = match class_of(&error) {
+            ErrorClass::NotSent => StoreError::not_sent("not connected"),
+            class => StoreError::new(class, text_of(&error)),
+        };
+        Self { trips: error.class() != ErrorClass::Refused, error }
+    }
+}
+
+/// Read from fred 10.1.0, and held by tests:
+///
+/// - `NotSent` are two exact texts: the fail-fast refusal of a client that is not connected, and
+///   the closed channel of a client that has ended. Both drop the command in the caller's task.
+/// - `Refused` is the server's own error reply, told by its code. All but `CLUSTERDOWN`: fred ends
+///   the connection for it, and gives its text to every command in flight there, sent or not.
+/// - All else is `Unknown`. A command that timed out in fred's queue will not be sent any more,
+///   but its error is that of one which was.
+fn class_of(error: &Error) -> ErrorClass {
+    match (error.kind(), error.details()) {
+        (ErrorKind::Canceled, "Connection closed unexpectedly.")
+        | (ErrorKind::Unknown, "Failed to send command to router.") => ErrorClass::NotSent,
+        (ErrorKind::IO | ErrorKind::Timeout | ErrorKind::Canceled | ErrorKind::Protocol, _) => {
+            ErrorClass::Unknown
+        }
+        (_, details) if has_code(details) && !details.starts_with("CLUSTERDOWN") => {
+            ErrorClass::Refused
+        }
+        _ => ErrorClass::Unknown,
+    }
+}
+
+/// Whether it begins with an error code of the protocol, such as `ERR` or `WRONGTYPE`.
+fn has_code(details: &str) -> bool {
+    let code = details.split(' ').next().unwrap_or_default();
+    let letter = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    code.len() >= 2 && code.bytes().all(letter)
+}
+
+/// The error's words, without the arguments that some servers repeat in them, and not too many.
+fn text_of(error: &Error) -> String {
+    let details = error.details();
+    let details = details.split(", with args beginning with").next().unwrap_or(details);
+    let text = if has_code(details) {
+        details.to_owned()
+    } else {
+        format!("{}: {details}", error.kind().to_str())
+    };
+    text.chars().take(LONGEST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(kind: ErrorKind, details: &'static str) -> ErrorClass {
+        Failure::from(Error::new(kind, details)).error().class()
+    }
+
+    #[test]
+    fn classes() {
+        use ErrorClass::{NotSent, Refused, Unknown};
+        let table = [
+            (ErrorKind::Canceled, "Connection closed unexpectedly.", NotSent),
+            (ErrorKind::Unknown, "Failed to send command to router.", NotSent),
+            // The same texts of another kind, and the same kinds with another text.
+            (ErrorKind::IO, "Connection closed unexpectedly.", Unknown),
+            (ErrorKind::Canceled, "Canceled.", Unknown),
+            (ErrorKind::Canceled, "Empty error.", Unknown),
+            (ErrorKind::Unknown, "Client is not initialized.", Unknown),
+            (ErrorKind::Unknown, "Too many failed write attempts.", Unknown),
+            (ErrorKind::Unknown, "Failed to route command.", Unknown),
+            (ErrorKind::Unknown, "channel closed", Unknown),
+            (ErrorKind::Routing, "Too many redirections.", Unknown),
+            (ErrorKind::Timeout, "Request timed out.", Unknown),
+            (ErrorKind::IO, "Connection closed.", Unknown),
+            (ErrorKind::IO, "Os { code: 104, kind: ConnectionReset }", Unknown),
+            (ErrorKind::Protocol, "Invalid response frame type.", Unknown),
+            (ErrorKind::Tls, "InvalidCertificate(UnknownIssuer)", Unknown),
+            (ErrorKind::Cluster, "CLUSTERDOWN Hash slot not served", Unknown),
+            (
+                ErrorKind::Unknown,
+                "OOM command not allowed when used memory > 'maxmemory'.",
+                Refused,
+            ),
+            (ErrorKind::Unknown, "READONLY You can't write against a read only replica.", Refused),
+            (ErrorKind::Unknown, "NOPERM this user has no permissions to run 'get'", Refused),
+            (ErrorKind::Unknown, "LOADING Redis is loading the dataset in memory", Refused),
+            (ErrorKind::Auth, "NOAUTH Authentication required.", Refused),
+            (ErrorKind::Auth, "WRONGPASS invalid username-password pair", Refused),
+            (ErrorKind::InvalidArgument, "WRONGTYPE Operation against a key", Refused),
+            (ErrorKind::Unknown, "CROSSSLOT Keys in request don't hash to the same slot", Refused),
+            (ErrorKind::Cluster, "MOVED 3999 127.0.0.1:6381", Refused),
+            (ErrorKind::Cluster, "ASK 3999 127.0.0.1:6381", Refused),
+            (ErrorKind::Unknown, "BUSY Redis is busy running a script.", Refused),
+            (ErrorKind::Unknown, "NOSCRIPT No matching script.", Refused),
+            (ErrorKind::Unknown, "ERR value is not an integer or out of range", Refused),
+            (ErrorKind::Config, "ERR This instance has cluster support disabled", Refused),
+        ];
+        for (kind, details, expected) in table {
+            assert_eq!(class(kind.clone(), details), expected, "{kind:?} {details}");
+        }
+    }
+
+    #[test]
+    fn the_server_answering_speaks_for_the_connection() {
+        let trips = |kind, text| Failure::from(Error::new(kind, text)).trips();
+        assert!(trips(ErrorKind::Timeout, "Request timed out."));
+        assert!(trips(ErrorKind::IO, "Connection closed."));
+        assert!(trips(ErrorKind::Canceled, "Connection closed unexpectedly."));
+        assert!(!trips(ErrorKind::Unknown, "OOM command not allowed"));
+        assert!(!trips(ErrorKind::Unknown, "LOADING Redis is loading the dataset in memory"));
+        assert!(!Failure::late().trips());
+    }
+
+    #[test]
+    fn only_lasting_refusals_last() {
+        let lasting = |kind, text| Failure::from(Error::new(kind, text)).is_lasting();
+        assert!(lasting(ErrorKind::Auth, "WRONGPASS invalid username-password pair"));
+        assert!(lasting(ErrorKind::Unknown, "NOPERM no permissions to run the 'ping' command"));
+        assert!(lasting(ErrorKind::Unknown, "ERR DB index is out of range"));
+        assert!(!lasting(ErrorKind::Unknown, "LOADING Redis is loading the dataset in memory"));
+        assert!(!lasting(ErrorKind::Unknown, "ERR max number of clients reached"));
+        assert!(!lasting(ErrorKind::IO, "ERR never mind"));
+    }
+
+    #[test]
+    fn texts_are_short_and_repeat_no_arguments() {
+        let text = |text: String| text_of(&Error::new(ErrorKind::Unknown, text));
+        let unknown = "ERR unknown command 'FOO', with args beginning with: 'session:acme:42' ";
+        assert_eq!(text(unknown.to_owned()), "ERR unknown command 'FOO'");
+        assert_eq!(text(format!("ERR {}", "x".repeat(1000))).chars().count(), LONGEST);
+        let timeout = Error::new(ErrorKind::Timeout, "Request timed out.");
+        assert_eq!(text_of(&timeout), "Timeout Error: Request timed out.");
+    }
+}

@@ -1,0 +1,53 @@
+//! How many commands may be under way.
+
+use std::time::Instant;
+
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout_at,
+};
+use tower_keep_core::StoreError;
+
+/// A cap on the commands in flight. Over it commands queue in order, each within its own
+/// deadline: a burst is served, and a stuck server gathers no more than this.
+#[derive(Debug)]
+pub(crate) struct Gate(Semaphore);
+
+impl Gate {
+    pub(crate) fn new(places: usize) -> Self {
+        Self(Semaphore::new(places))
+    }
+
+    /// Waits for a place. Running out of time here says nothing about the server.
+    pub(crate) async fn enter(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, StoreError> {
+        if let Ok(place) = self.0.try_acquire() {
+            return Ok(place);
+        }
+        match timeout_at(deadline.into(), self.0.acquire()).await {
+            Ok(Ok(place)) => Ok(place),
+            _ => Err(StoreError::not_sent("too many commands in flight for the whole deadline")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tower_keep_core::ErrorClass;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_waits_within_its_deadline() {
+        let gate = Gate::new(1);
+        let begun = Instant::now();
+        let place = gate.enter(begun).await.unwrap();
+        let late = gate.enter(begun + Duration::from_millis(20)).await.unwrap_err();
+        assert_eq!(late.class(), ErrorClass::NotSent);
+        assert!(begun.elapsed() >= Duration::from_millis(20));
+        let patient = gate.enter(begun + Duration::from_secs(60));
+        let (place_2, ()) = tokio::join!(patient, async { drop(place) });
+        assert!(place_2.is_ok());
+    }
+}
