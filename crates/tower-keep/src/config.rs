@@ -36,6 +36,8 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// What is odd about the settings, but no error.
     pub(crate) warnings: Vec<String>,
+    /// Why state is kept where it is kept, if the environment decided.
+    pub(crate) because: Option<&'static str>,
 }
 
 /// The settings of [`Keep::rate_limit`](crate::Keep::rate_limit).
@@ -81,6 +83,11 @@ impl RateLimitConfig {
 }
 
 impl Config {
+    /// Why state is kept where it is kept, for the log.
+    pub(crate) fn because(&self) -> &'static str {
+        self.because.unwrap_or("the program says so")
+    }
+
     /// Reads the environment.
     ///
     /// # Errors
@@ -114,12 +121,20 @@ impl Config {
         refuse_redis(&mut env, &mut warnings);
         let rate_limit = RateLimitConfig::read(&mut env);
         let trusted_proxies = env.parsed("TRUSTED_PROXIES").unwrap_or_default();
+        let because = if env.is_set("REDIS_URL") {
+            "REDIS_URL is set"
+        } else if env.is_set("REDIS_HOST") {
+            "REDIS_HOST is set"
+        } else {
+            "neither REDIS_URL nor REDIS_HOST is set"
+        };
         env.error.into_result(Self {
             #[cfg(feature = "redis")]
             redis,
             rate_limit,
             trusted_proxies,
             warnings,
+            because: Some(because),
         })
     }
 }

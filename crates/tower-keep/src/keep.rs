@@ -60,7 +60,7 @@ impl Keep {
         if let Some(redis) = config.redis.clone() {
             return Self::with_redis(redis, config);
         }
-        tracing::info!("no Redis is configured: keeping state in this process's memory");
+        tracing::info!("keeping state in this process's memory, because {}", config.because());
         Ok(Self::with(Store::Memory, config))
     }
 

@@ -45,7 +45,8 @@ impl Keep {
         let (endpoint, timeout) = (redis.endpoint(), redis.timeout());
         let connection = Connection::connect(redis)?;
         tracing::info!(
-            "Redis is configured: keeping state at {endpoint}, at most {timeout:?} per command"
+            "keeping state in Redis at {endpoint}, at most {timeout:?} per command, because {}",
+            config.because()
         );
         Ok(Self::with(Store::Redis(connection), config))
     }
