@@ -52,6 +52,10 @@ impl Keep {
     ///
     /// [`ConfigError`] when Redis is to be used outside a tokio runtime or with settings that
     /// cannot be.
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(clippy::unnecessary_wraps, reason = "the same with and without Redis")
+    )]
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         for warning in &config.warnings {
             tracing::warn!("{warning}");
@@ -121,6 +125,10 @@ impl Keep {
     ///
     /// [`StoreError`]: `NotSent` when Redis did not answer in time, `Refused` when it refuses us
     /// (a wrong password, say). The keep goes on trying either way.
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(clippy::unused_async, reason = "the same with and without Redis")
+    )]
     pub async fn require_connection(&self) -> Result<(), StoreError> {
         match &self.shared.store {
             Store::Memory => Ok(()),
