@@ -10,6 +10,9 @@ use tower_keep_rate_limit::{MAX_LIMIT, MAX_WINDOW, Rule, Scope};
 
 use crate::env::Env;
 
+#[cfg(feature = "redis")]
+mod redis;
+
 /// The settings of a [`Keep`](crate::Keep).
 ///
 /// | variable | default | meaning |
@@ -116,7 +119,7 @@ impl Config {
         let mut env = Env::new(&lookup);
         let mut warnings = Vec::new();
         #[cfg(feature = "redis")]
-        let redis = crate::redis::read(&mut env, &mut warnings);
+        let redis = redis::read(&mut env, &mut warnings);
         #[cfg(not(feature = "redis"))]
         refuse_redis(&mut env, &mut warnings);
         let rate_limit = RateLimitConfig::read(&mut env);
