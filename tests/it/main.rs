@@ -1,1 +1,20 @@
 //! Integration tests.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test fails where it meets what it did not expect, and prints what it measured"
+)]
+
+mod budget;
+mod connection;
+mod exactness;
+mod harness;
+mod invariants;
+mod limit_script;
+mod limit_store;
+mod outage;
+mod rate_limit;
+mod stacks;

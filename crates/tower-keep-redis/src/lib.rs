@@ -64,12 +64,13 @@
 //! - A script that raises an error after a write has done that write, though it is `Refused`.
 //! - When a cluster node is lost while its slots move, fred itself may repeat what it had in
 //!   flight there: count on commands being done at least once in that moment.
-//! - A cluster is up when every node answers: one that hangs takes all to the fallback.
+//! - There is one breaker. A cluster node that hangs costs the commands to it their deadline until
+//!   five fail in a row; from then on all are refused until every node answers.
 //!
 //! # Rights
 //!
-//! An ACL user needs `+ping +eval +evalsha +hello +client|id +info`, `+select` for a database
-//! other than 0, `+cluster|slots +cluster|info` in a cluster, and what its scripts do.
+//! An ACL user needs `+ping +eval +evalsha`, `+select` for a database other than 0,
+//! `+cluster|slots +cluster|info` in a cluster, and what its scripts do.
 
 mod breaker;
 mod client;

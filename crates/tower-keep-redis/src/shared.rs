@@ -180,7 +180,8 @@ impl Shared {
     }
 
     pub(crate) fn last_error(&self) -> Option<StoreError> {
-        lock(&self.last_error).clone()
+        // While it cannot connect, why not says more than that a command found it so.
+        self.trouble().map(Failure::into_error).or_else(|| lock(&self.last_error).clone())
     }
 
     fn refusal(&self) -> StoreError {

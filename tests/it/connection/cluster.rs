@@ -1,0 +1,73 @@
+//! Three nodes.
+
+use tokio::time::sleep;
+use tower_keep_redis::{ConnectionState, ErrorClass};
+use tower_keep_tests::{Cluster, Flavor, wait_until};
+
+use super::{DEADLINE, INCR, class, config, connected, incr, is_up, ms};
+
+#[tokio::test]
+async fn a_cluster_is_used_whole() {
+    let cluster = Cluster::start(Flavor::Redis, 3).await;
+    let connection = connected(config(&cluster.url())).await;
+    assert!(connection.is_clustered());
+    let mut monitor = cluster.monitor().await;
+    for tenant in 0..60 {
+        // Two keys of one script, on one node by their tag.
+        let keys = vec![format!("a:{{t{tenant}}}"), format!("b:{{t{tenant}}}")];
+        let answer = connection.run_script(&INCR, keys, Vec::new()).await.unwrap();
+        assert_eq!(answer.as_i64(), Some(1));
+        let key = format!("a:{{t{tenant}}}");
+        let got = connection.command("GET", Some(&key), vec![key.as_str().into()]).await.unwrap();
+        assert_eq!(got.as_i64(), Some(1));
+    }
+    // Each goes to its node straight; the three `EVAL` follow the first `EVALSHA` of each node.
+    assert_eq!(monitor.count().await, 60 * 2 + 3);
+    let mut sizes = Vec::new();
+    for node in cluster.nodes() {
+        sizes.push(node.command(&["DBSIZE"]).await.unwrap().int());
+    }
+    assert_eq!(sizes.iter().sum::<i64>(), 60);
+    assert!(sizes.iter().all(|size| *size > 0), "{sizes:?}");
+
+    let apart = vec!["a".to_owned(), "b".to_owned()];
+    let error = connection.run_script(&INCR, apart, Vec::new()).await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Refused);
+    assert!(error.message().starts_with("CROSSSLOT"), "{error}");
+}
+
+/// fred's table of slots is out of date: the command follows `MOVED`, and is done once.
+#[tokio::test]
+async fn a_moved_slot_is_followed() {
+    let cluster = Cluster::start(Flavor::Redis, 3).await;
+    let connection = connected(config(&cluster.url())).await;
+    let from = cluster.owner_of("moving").await.unwrap();
+    let to = (from + 1) % 3;
+    let (slot, target) = (cluster.slot_of("moving").await.unwrap().to_string(), to);
+    let target = cluster.node_id(target).await.unwrap();
+    for node in [to, from, (from + 2) % 3] {
+        let set = ["CLUSTER", "SETSLOT", &slot, "NODE", &target];
+        cluster.nodes()[node].command(&set).await.unwrap().ok().unwrap();
+    }
+    assert_eq!(incr(&connection, "moving").await.unwrap(), 1);
+    assert_eq!(incr(&connection, "moving").await.unwrap(), 2);
+    assert_eq!(connection.state(), ConnectionState::Up);
+}
+
+#[tokio::test]
+async fn a_cluster_is_down_until_every_node_answers() {
+    let mut cluster = Cluster::start(Flavor::Redis, 3).await;
+    let connection = connected(config(&cluster.url()).with_timeout(DEADLINE)).await;
+    let hung = cluster.owner_of("n").await.unwrap();
+    cluster.node_mut(hung).pause();
+    for _ in 0..5 {
+        assert_eq!(class(&incr(&connection, "n").await), Some(ErrorClass::Unknown));
+    }
+    for _ in 0..50 {
+        assert_eq!(connection.state(), ConnectionState::Down);
+        sleep(ms(10)).await;
+    }
+    cluster.node_mut(hung).resume();
+    assert!(wait_until(ms(1000), || is_up(&connection)).await);
+    incr(&connection, "n").await.unwrap();
+}

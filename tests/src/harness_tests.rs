@@ -1,0 +1,6 @@
+//! The harness on real servers: what the suites rely on.
+
+mod clusters;
+mod faults;
+mod monitors;
+mod starting;
