@@ -1,31 +1,23 @@
 //! The fred clients: the settings that fred must have, who owns them, and whose turn it is.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
 use fred::{
     clients::Client,
     interfaces::ClientLike,
-    rustls::{ClientConfig, RootCertStore, crypto::ring::default_provider},
-    rustls_native_certs::load_native_certs,
     socket2::TcpKeepalive,
     types::{
-        Builder, ConnectHandle, RespVersion,
-        config::{
-            ClusterDiscoveryPolicy, Config, ReconnectPolicy, Server, ServerConfig, TcpConfig,
-            TlsConfig, TlsConnector, TlsHostMapping,
-        },
+        Builder, ConnectHandle,
+        config::{ReconnectPolicy, TcpConfig},
     },
 };
 use tokio::runtime::Handle;
 use tower_keep_core::ConfigError;
 
-use crate::config::RedisConfig;
+use crate::{config::RedisConfig, server::fred_config};
 
 /// How long saying goodbye may take.
 const QUIT: Duration = Duration::from_secs(1);
@@ -120,51 +112,4 @@ impl Drop for Clients {
             });
         }
     }
-}
-
-fn fred_config(config: &RedisConfig) -> Result<Config, ConfigError> {
-    let mut hosts = config.hosts.iter().map(|(host, port)| {
-        let mut server = Server::new(host.as_str(), *port);
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        server.tls_server_name = (bare != host).then(|| bare.into());
-        server
-    });
-    let server = if config.clustered {
-        ServerConfig::Clustered {
-            hosts: hosts.collect(),
-            policy: ClusterDiscoveryPolicy::default(),
-        }
-    } else {
-        let server = hosts.next().ok_or_else(|| ConfigError::new("REDIS_HOST", "is missing"))?;
-        ServerConfig::Centralized { server }
-    };
-    Ok(Config {
-        // Connecting goes on in the background when the server is down at start.
-        fail_fast: false,
-        server,
-        version: RespVersion::RESP3,
-        username: config.username.clone(),
-        password: config.password.clone(),
-        database: (config.database != 0).then_some(config.database),
-        tls: if config.tls { Some(tls()?) } else { None },
-        ..Config::default()
-    })
-}
-
-/// TLS with the system's roots, by a provider named here: left to choose, rustls panics in a
-/// program that links two.
-fn tls() -> Result<TlsConfig, ConfigError> {
-    let refused = |why: String| ConfigError::new("REDIS_TLS", why);
-    let found = load_native_certs();
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        return Err(refused("the system has no root certificates to check a server by".into()));
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| refused(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConfig { connector: TlsConnector::from(config), hostnames: TlsHostMapping::None })
 }

@@ -81,6 +81,7 @@ mod error;
 mod gate;
 mod probe;
 mod script;
+mod server;
 mod shared;
 mod url;
 
