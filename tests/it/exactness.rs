@@ -16,7 +16,7 @@ const TENANT: u64 = 5000;
 const USER: u64 = 1000;
 const ENDPOINT: u64 = 1500;
 
-/// A process of its own; it ends with this value.
+/// A process of its own; it ends with this value at the latest.
 struct Worker {
     child: Child,
     input: ChildStdin,
@@ -88,7 +88,8 @@ async fn several_processes_are_admitted_exactly_to_the_limit() {
             let value = site.command(&["GET", &site.key(key)]).await.text();
             stored.push(value.split(' ').next().unwrap().parse::<u64>().unwrap());
         }
-        println!("{:>16}  {admitted:<20?} {sum:>5}   {stored:?}", kind.name());
+        let by_process = format!("{admitted:?}");
+        println!("{:>16}  {by_process:<20} {sum:>5}   {stored:?}", kind.name());
         for [admitted, denied, other] in counts {
             assert_eq!(other, 0, "neither admitted nor denied");
             assert_eq!(admitted + denied, TASKS * REQUESTS);

@@ -1,6 +1,5 @@
 //! The harness as the suites use it: the client library understands its addresses, and its counts
 //! are the client's commands.
-#![expect(clippy::unwrap_used, reason = "a test fails where it meets what it did not expect")]
 
 use std::time::Duration;
 

@@ -106,15 +106,13 @@ struct Reply {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
-    trailers: Option<HeaderMap>,
 }
 
 impl Reply {
     async fn read(response: http::Response<Incoming>) -> Self {
         let (head, body) = response.into_parts();
-        let body = body.collect().await.unwrap();
-        let trailers = body.trailers().cloned();
-        Self { status: head.status, headers: head.headers, body: body.to_bytes(), trailers }
+        let body = body.collect().await.unwrap().to_bytes();
+        Self { status: head.status, headers: head.headers, body }
     }
 
     fn header(&self, name: &str) -> &str {

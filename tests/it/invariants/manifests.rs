@@ -42,7 +42,8 @@ fn allowed(member: &str, path: &str) -> Option<&'static [&'static str]> {
         "tower-keep-redis" => Some(&["tower-keep-core"]),
         "tower-keep-cache" => Some(&["tower-keep-core", "tower-keep-redis"]),
         "tower-keep" | "tower-keep-tests" => None,
-        _ if path.starts_with("examples/") => Some(&["tower-keep"]),
+        // An example's tests may use the harness.
+        _ if path.starts_with("examples/") => Some(&["tower-keep", "tower-keep-tests"]),
         // A layer.
         _ => Some(&["tower-keep-core", "tower-keep-redis", "tower-keep-cache"]),
     }
@@ -59,6 +60,10 @@ pub(super) fn crosses_edges(file: &File) -> Faults {
         let ours = name.starts_with("tower-keep");
         if ours && allowed.is_some_and(|allowed| !allowed.contains(&name.as_str())) {
             faults.push(format!("{}: {member} must not depend on {name}", file.path));
+        }
+        let harness_in_program = at(&manifest, &["dependencies", "tower-keep-tests"]).is_some();
+        if name == "tower-keep-tests" && harness_in_program {
+            faults.push(format!("{}: the harness is for tests only", file.path));
         }
         let optional = entry.get("optional").and_then(Value::as_bool) == Some(true);
         let behind_the_wall = ["tower-keep-redis", "tower-keep-tests"].contains(&member);
@@ -127,6 +132,7 @@ mod tests {
             crosses_edges(&member(folder, from, &table)).len()
         };
         for (folder, from, table, to) in [
+            ("examples", "axum-app", "dependencies", "tower-keep-tests"),
             ("crates", "tower-keep-core", "dependencies", "tower-keep-redis"),
             ("crates", "tower-keep-redis", "dependencies", "tower-keep-rate-limit"),
             ("crates", "tower-keep-session", "dependencies", "tower-keep-rate-limit"),

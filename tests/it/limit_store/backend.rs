@@ -88,8 +88,7 @@ pub(crate) struct Counter {
     rule: Option<String>,
     pub(crate) quota: u64,
     pub(crate) window: u64,
-    /// If the key is to live longer than the window.
-    pub(crate) life: u64,
+    life: u64,
 }
 
 impl Counter {
@@ -109,6 +108,11 @@ impl Counter {
 
     pub(crate) fn rule(self, rule: impl Into<String>) -> Self {
         Self { rule: Some(rule.into()), ..self }
+    }
+
+    /// Keeps the key for longer than the window.
+    pub(crate) fn life(self, life: u64) -> Self {
+        Self { life, ..self }
     }
 
     pub(crate) fn quota(&self, quota: u64) -> Self {

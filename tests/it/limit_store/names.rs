@@ -1,5 +1,7 @@
 //! Whose counter is whose.
 
+use std::collections::HashSet;
+
 use tokio::task::JoinSet;
 use tower_keep::{ClientAddr, StoreError, TenantId, UserId};
 use tower_keep_core::key::{CounterKey, EndpointPart, UserPart};
@@ -15,6 +17,8 @@ const NAMES: &[&str] = &[
     "a:b",
     "b:c",
     "a:b:c",
+    "a:burst",
+    "b:burst",
     ":",
     "{a}",
     "{",
@@ -65,7 +69,7 @@ fn names() -> Vec<String> {
         long("é", 1000),
         long(":", 1000),
         long("x", 999) + "y",
-        long("y", 1) + &long("x", 999),
+        "y".to_owned() + &long("x", 999),
     ]);
     // What the hash of a long name could be taken for.
     names.push(format!("~h{}", "0".repeat(32)));
@@ -84,27 +88,25 @@ pub(super) async fn different_names_never_share(backend: Backend) {
     let mut endpoints: Vec<_> = names.iter().map(|name| EndpointPart::Route(name)).collect();
     endpoints.extend([EndpointPart::All, EndpointPart::Unmatched]);
 
-    let mut keys = Vec::new();
-    for (index, tenant) in tenants.iter().enumerate() {
+    // Every two parts of a key in every combination.
+    let (some_tenant, some_user) = (&tenants[0], users[0]);
+    let mut keys = HashSet::new();
+    let mut add = |tenant, user, endpoint, rule| {
+        keys.insert(CounterKey { tenant, user, endpoint, rule });
+    };
+    for tenant in &tenants {
         for user in &users {
-            let endpoint = EndpointPart::Route("b");
-            keys.push(CounterKey { tenant, user: *user, endpoint, rule: None });
+            add(tenant, *user, EndpointPart::Route("b"), None);
         }
         for endpoint in &endpoints {
-            // "b" with "b" is above already.
-            let user = UserPart::User(&ids[index % 2]);
-            keys.push(CounterKey { tenant, user, endpoint: *endpoint, rule: Some("burst") });
+            add(tenant, some_user, *endpoint, None);
         }
     }
-    for user in &users {
-        for endpoint in &endpoints {
-            keys.push(CounterKey {
-                tenant: &tenants[0],
-                user: *user,
-                endpoint: *endpoint,
-                rule: Some("r"),
-            });
+    for endpoint in &endpoints {
+        for user in &users {
+            add(some_tenant, *user, *endpoint, None);
         }
+        add(some_tenant, some_user, *endpoint, Some("burst"));
     }
     for first in [true, false] {
         let mut checks = JoinSet::new();

@@ -21,11 +21,12 @@ use super::{HOUR, per_tenant, tenant_by_header};
 
 fn is_shared<T: Clone + Send + Sync + 'static>(_: &T) {}
 fn is_sent<T: Send + 'static>(_: &T) {}
+fn is_builder<T: Send + Sync + 'static>(_: &T) {}
 
 /// A request body that only can be moved.
 struct Upload(&'static str);
 
-/// Neither an error of the standard library's kind, nor to be sent or cloned.
+/// No `std::error::Error`; it cannot be cloned or shared.
 #[derive(Debug)]
 struct Broken {
     why: &'static str,
@@ -69,7 +70,7 @@ impl Body for Breaks {
     }
 }
 
-/// Is `Clone` and no more than it must be: its error is not `Sync`, its future is.
+/// `Clone`, and no more than it must be.
 #[derive(Clone)]
 struct Strictest {
     // Not `Sync`.
@@ -152,7 +153,6 @@ fn layers_and_services_are_shared_between_threads() {
     is_shared(&layer);
     is_shared(&principal);
     is_shared(&Principal::new(TenantId::new("acme").unwrap()));
-    fn is_builder(_: &(impl Send + Sync + 'static)) {}
     let builder: RateLimitLayerBuilder = per_tenant(1).rule(Rule::per_user(1, HOUR));
     is_builder(&builder);
 

@@ -16,8 +16,8 @@ use http::{Request, Response, StatusCode};
 use tokio::task::JoinSet;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_keep::{
-    Config, Keep, OnStoreError, Principal, RateLimitLayer, RedisConfig, RouteTemplate, Rule,
-    TenantId, UserId,
+    Config, Keep, OnStoreError, Principal, RateLimitLayer, RateLimitLayerBuilder, RedisConfig,
+    RouteTemplate, Rule, TenantId, UserId,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -48,8 +48,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     keep.require_connection().await?;
     // A failure of the store shows as 503 and is never made up for by counting here.
     let rules = rules.map(|rule| rule.on_store_error(OnStoreError::Closed));
-    let layer =
-        rules.into_iter().fold(keep.rate_limit(), |layer, rule| layer.rule(rule)).build()?;
+    let layer = rules.into_iter().fold(keep.rate_limit(), RateLimitLayerBuilder::rule).build()?;
 
     say("ready")?;
     io::stdin().read_line(&mut String::new())?;

@@ -18,8 +18,9 @@ local function fixed_window(key, value, length, now)
   elseif string.match(value, '^%d+$') then
     count = math.min(tonumber(value), MAX_COUNT)
     local expiry = redis.call('PTTL', key)
-    if expiry < 0 or expiry > length then return { count, now, true } end
-    return { count, now - (length - expiry), false }
+    if expiry == -1 or expiry > length then return { count, now, true } end
+    -- In its last millisecond a key is still there, with nothing left to wait for.
+    if expiry > 0 then return { count, now - (length - expiry), false } end
   end
   return { 0, now, false }
 end

@@ -1,0 +1,62 @@
+//! While Redis is away, and once it is back.
+
+use std::time::{Duration, Instant};
+
+use tower_keep_tests::{Flavor, Server, free_port, wait_until};
+
+use crate::program::App;
+
+const PATIENT: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn health_is_degraded_until_redis_is_back() {
+    let mut server = Server::start(Flavor::Redis).await;
+    let variables =
+        [("REDIS_URL", &*server.url()), ("REDIS_TIMEOUT_MS", "10000"), ("RATE_LIMIT_MAX", "5")];
+    let app = App::start(&variables).await;
+    assert!(wait_until(PATIENT, || app.is("ok")).await, "{}", app.log());
+    assert_eq!(app.statuses(6).await, [200, 200, 200, 200, 200, 429]);
+    server.kill();
+    assert!(wait_until(PATIENT, || app.is("degraded")).await, "{}", app.log());
+    let health = app.get("/api/health").await;
+    assert_eq!(health.status, 200);
+    let health = health.json();
+    assert_eq!(health["store"], "redis");
+    assert!(health["last_error"].is_string(), "{health}");
+    // Meanwhile calls are counted in the process, from nothing.
+    assert_eq!(app.statuses(6).await, [200, 200, 200, 200, 200, 429]);
+
+    server.restart().await;
+    let back = wait_until(Duration::from_secs(1), || app.is("ok")).await;
+    assert!(back, "not back within a second: {}", app.log());
+    assert!(app.get("/api/health").await.json()["last_error"].is_null());
+    // This server kept nothing.
+    assert_eq!(app.statuses(6).await, [200, 200, 200, 200, 200, 429]);
+}
+
+#[tokio::test]
+async fn it_starts_and_serves_without_redis() {
+    let url = format!("redis://127.0.0.1:{}", free_port().unwrap());
+    let begun = Instant::now();
+    let app = App::start(&[("REDIS_URL", &url), ("RATE_LIMIT_MAX", "2")]).await;
+    let took = begun.elapsed();
+    assert_eq!(app.health().await, ("degraded".into(), "redis".into()));
+    assert_eq!(app.statuses(3).await, [200, 200, 429]);
+    // It waits one second; one attempt to connect may take five.
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    assert!(app.log().contains("starting without Redis"), "{}", app.log());
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn redis_may_come_after_the_program() {
+    let mut server = Server::start(Flavor::Redis).await;
+    server.kill();
+    let app = App::on(&server.url()).await;
+    assert_eq!(app.health().await, ("degraded".into(), "redis".into()));
+    assert_eq!(app.statuses(1).await, [200]);
+    server.restart().await;
+    assert!(wait_until(PATIENT, || app.is("ok")).await, "{}", app.log());
+    assert_eq!(app.statuses(100).await, [200; 100]);
+    assert_eq!(app.statuses(1).await, [429]);
+}
