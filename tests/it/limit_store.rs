@@ -10,7 +10,7 @@ mod windows;
 use std::{pin::Pin, sync::Arc};
 
 use tokio::task::{LocalSet, spawn_local};
-use tower_keep::MemoryStore;
+use tower_keep::{Connection, MemoryStore};
 use tower_keep_core::time::{Clock, UnixMillis};
 use tower_keep_rate_limit::RedisStore;
 use tower_keep_tests::Flavor;
@@ -66,7 +66,12 @@ async fn run(backend: impl Fn(&'static str) -> Backend) {
 
 async fn run_on(kind: Kind) {
     let site = Site::start(kind).await;
-    let store = Arc::new(RedisStore::new(site.connection().await));
+    run_through(site.connection().await).await;
+}
+
+/// Runs it on the server or cluster that this leads to.
+pub(crate) async fn run_through(connection: Connection) {
+    let store = Arc::new(RedisStore::new(connection));
     run(|behaviour| Backend::new(store.clone(), None, behaviour)).await;
 }
 

@@ -282,6 +282,26 @@ async fn impossible_counters_lock_nobody_out() {
     }
 }
 
+/// Even a count past all numbers is one, and is kept within those that Redis writes exactly.
+#[tokio::test]
+async fn a_huge_count_is_denied_for_one_window_and_not_forgotten() {
+    for kind in Kind::SINGLE {
+        let desk = Desk::open(kind).await;
+        let counter = counter("42", 1_000_000_000, HOUR);
+        let digits = "9".repeat(400);
+        for value in [digits.clone(), format!("{digits} {digits}")] {
+            desk.set(&key("42"), &value).await;
+            for _ in 0..3 {
+                let verdict = desk.check(&[&counter]).await;
+                assert_eq!((verdict.allowed, only(&verdict).remaining), (false, 0));
+            }
+            let (count, start) = desk.read(&key("42")).await;
+            assert_eq!(count, (1 << 53) - 1);
+            assert!(start <= desk.site.now().await);
+        }
+    }
+}
+
 /// The clock went back: what was counted stays counted, in a window that opens now.
 #[tokio::test]
 async fn a_window_in_the_future_opens_now_and_keeps_its_count() {

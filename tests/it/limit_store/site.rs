@@ -11,7 +11,7 @@ use tower_keep::{
 use tower_keep_tests::{Cluster, Flavor, Monitor, Server, Value};
 
 /// So generous that a slow machine is not taken for a failed store.
-const PATIENT: Duration = Duration::from_secs(5);
+const PATIENT: Duration = Duration::from_secs(30);
 
 /// What the limits are proven on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
