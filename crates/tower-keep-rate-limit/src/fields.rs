@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use arrayvec::ArrayString;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{rule::Rule, store::Standing};
@@ -78,13 +79,13 @@ impl Fields {
 /// `"user";r=42;t=310`: an item of the `RateLimit` field of
 /// draft-ietf-httpapi-ratelimit-headers-10.
 fn standard(told: &Told<'_>) -> HeaderValue {
-    let mut text = String::with_capacity(48);
-    // Writing to a `String` cannot fail; a rule's name is plain ASCII.
+    // Room for the longest name and two of the largest numbers; a rule's name is plain ASCII.
+    let mut text = ArrayString::<128>::new();
     let _ = write!(text, "\"{}\";r={}", told.rule.name(), told.remaining());
     if let Some(seconds) = told.resets_in() {
         let _ = write!(text, ";t={seconds}");
     }
-    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 fn legacy(told: &Told<'_>) -> [(HeaderName, HeaderValue); 3] {

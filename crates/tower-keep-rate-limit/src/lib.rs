@@ -71,6 +71,9 @@
 //! until the store is back. That count starts empty, so one outage may admit up to the number of
 //! processes times the limit more. `Open` lets requests pass, `Closed` answers 503
 //! (`UNAVAILABLE`), never 429. If several rules match, one that is `Closed` decides.
+//!
+//! The memory store fails only when it is full of counters that are at their limit: a newcomer then
+//! passes uncounted, or is answered with 503 where a rule is `Closed`.
 
 mod algorithm;
 mod fields;
@@ -88,6 +91,9 @@ mod service;
 mod skip;
 mod store;
 mod subject;
+
+/// What a [`Verdict`] keeps its standings in.
+pub use arrayvec::ArrayVec;
 
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;

@@ -140,9 +140,8 @@ impl Limiter {
         if !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "rate limit: a request has neither user nor client address, so all such requests \
-                 count together; let the server set `PeerAddr` (axum: \
-                 `into_make_service_with_connect_info::<SocketAddr>()`), or choose \
-                 `on_unidentified(Reject)`"
+                 count together; let the server set `PeerAddr` (the README shows how for axum, hyper and \
+                 tonic), or choose `on_unidentified(Reject)`"
             );
         }
     }

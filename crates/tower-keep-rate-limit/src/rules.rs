@@ -30,7 +30,7 @@ impl Rules {
         let mut error = ConfigError::default();
         if rules.is_empty() || rules.len() > MAX_LIMITS {
             let message = format!("a layer has 1 to {MAX_LIMITS} rules, not {}", rules.len());
-            return Err(ConfigError::new("rules", message));
+            error.push("rules", message);
         }
         for (index, rule) in rules.iter().enumerate() {
             rule.validate(&mut error);

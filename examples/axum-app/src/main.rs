@@ -2,7 +2,10 @@
 
 use std::{io::IsTerminal as _, net::SocketAddr, process::ExitCode, time::Duration};
 
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+};
 use tower_keep::{Config, ConfigError, Keep};
 use tracing_subscriber::EnvFilter;
 
@@ -56,11 +59,53 @@ async fn serve() -> Result<(), Box<dyn std::error::Error>> {
             settings.address()
         )
     })?;
+    // From here on a signal ends the program in good order.
+    let mut stop = Stop::listen()?;
+    let (stopping, mut stopped) = tokio::sync::watch::channel(false);
     welcome(&keep, listener.local_addr()?);
     let service = app.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(shutdown()).await?;
+    let server = axum::serve(listener, service)
+        .with_graceful_shutdown(async move { drop(stopped.wait_for(|stopping| *stopping).await) });
+    let mut server = std::pin::pin!(server.into_future());
+    tokio::select! {
+        ended = &mut server => return Ok(ended?),
+        () = stop.asked() => {}
+    }
+    tracing::info!("stopping: finishing the requests under way, for {FINISH:?} at most");
+    stopping.send_replace(true);
+    if let Ok(ended) = tokio::time::timeout(FINISH, server).await {
+        ended?;
+    } else {
+        // Somebody keeps a connection open without saying what they want.
+        tracing::warn!("some requests were not finished in time");
+    }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// How long requests under way may take once the program is to stop.
+const FINISH: Duration = Duration::from_secs(10);
+
+/// SIGTERM or Ctrl-C.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "this is what the program says to whoever started it")]
@@ -73,23 +118,4 @@ fn welcome(keep: &Keep, address: SocketAddr) {
         "  for i in $(seq 105); do curl -s -o /dev/null -w '%{{http_code}}\\n' \
          -H 'X-Tenant-Id: acme' http://{address}/api/test/ratelimit; done | sort | uniq -c"
     );
-}
-
-/// Resolves on SIGTERM or Ctrl-C.
-async fn shutdown() {
-    use tokio::signal::{
-        ctrl_c,
-        unix::{SignalKind, signal},
-    };
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = terminated => {}
-        _ = ctrl_c() => {}
-    }
-    tracing::info!("stopping: finishing the requests under way");
 }

@@ -12,7 +12,7 @@ const PATIENT: Duration = Duration::from_secs(10);
 async fn health_is_degraded_until_redis_is_back() {
     let mut server = Server::start(Flavor::Redis).await;
     let variables =
-        [("REDIS_URL", &*server.url()), ("REDIS_TIMEOUT_MS", "10000"), ("RATE_LIMIT_MAX", "5")];
+        [("REDIS_URL", &*server.url()), ("REDIS_TIMEOUT_MS", "1000"), ("RATE_LIMIT_MAX", "5")];
     let app = App::start(&variables).await;
     assert!(wait_until(PATIENT, || app.is("ok")).await, "{}", app.log());
     assert_eq!(app.statuses(6).await, [200, 200, 200, 200, 200, 429]);

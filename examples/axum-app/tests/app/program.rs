@@ -113,7 +113,7 @@ impl App {
 
     /// Starts it on the Redis at `url`, with patience: a slow machine is no outage.
     pub(crate) async fn on(url: &str) -> Self {
-        Self::start(&[("REDIS_URL", url), ("REDIS_TIMEOUT_MS", "10000")]).await
+        Self::start(&[("REDIS_URL", url), ("REDIS_TIMEOUT_MS", "2000")]).await
     }
 
     /// Starts it on the Redis at `url`, and waits until it is connected.

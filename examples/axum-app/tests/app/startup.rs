@@ -107,7 +107,8 @@ async fn sigterm_lets_a_request_under_way_finish() {
     app.terminate();
     let told = wait_until(PATIENT, || std::future::ready(app.log().contains("stopping")));
     assert!(told.await, "{}", app.log());
-    assert!(TcpStream::connect(app.address()).await.is_err(), "nobody new is served");
+    let refused = wait_until(PATIENT, async || TcpStream::connect(app.address()).await.is_err());
+    assert!(refused.await, "somebody new is served");
     socket.write_all(b"\r\n").await.unwrap();
     let mut answer = String::new();
     timeout(PATIENT, socket.read_to_string(&mut answer)).await.expect("no answer").unwrap();
