@@ -16,7 +16,8 @@ use tokio::{
     task::JoinSet,
     time::{interval, sleep},
 };
-use tower_keep::{ErrorClass, LimitStore, PeerAddr, RateLimitLayer, Rule, Scope};
+use tower_keep::{ErrorClass, PeerAddr, RateLimitLayer, Rule, Scope};
+use tower_keep_rate_limit::LimitStore;
 use tower_keep_rate_limit::{RedisStore, Verdict};
 use tower_keep_tests::{Flavor, Server};
 

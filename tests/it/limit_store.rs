@@ -1,4 +1,4 @@
-//! One suite for every [`LimitStore`](tower_keep::LimitStore): what holds in memory holds on a
+//! One suite for every [`LimitStore`](tower_keep_rate_limit::LimitStore): what holds in memory holds on a
 //! server and in a cluster.
 
 pub(crate) mod backend;
@@ -10,8 +10,9 @@ mod windows;
 use std::{pin::Pin, sync::Arc};
 
 use tokio::task::{LocalSet, spawn_local};
-use tower_keep::{Connection, MemoryStore};
+use tower_keep::Connection;
 use tower_keep_core::time::{Clock, UnixMillis};
+use tower_keep_rate_limit::MemoryStore;
 use tower_keep_rate_limit::RedisStore;
 use tower_keep_tests::Flavor;
 

@@ -9,12 +9,17 @@
 )]
 
 mod budget;
+mod bus;
 mod connection;
+mod containers;
+mod deployments;
 mod exactness;
+mod guard;
 mod harness;
 mod invariants;
 mod limit_script;
 mod limit_store;
 mod outage;
 mod rate_limit;
+mod soak;
 mod stacks;

@@ -3,7 +3,7 @@
 //!
 //! Wrong is a 5xx, and a 429 for a caller who is below its limit.
 
-mod load;
+pub(crate) mod load;
 
 use std::time::{Duration, Instant};
 

@@ -9,9 +9,20 @@ use crate::Resp;
 
 /// The URL of a server on loopback.
 pub(crate) fn url_of(scheme: &str, user: &str, password: Option<&str>, port: u16) -> String {
-    let escape = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let credentials = password.map(|password| format!("{}:{}@", escape(user), escape(password)));
     format!("{scheme}://{}127.0.0.1:{port}", credentials.unwrap_or_default())
+}
+
+/// Any text as a part of a URL.
+pub(crate) fn escape(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// The same URL with another port.
+pub(crate) fn with_port(url: &str, port: u16) -> String {
+    let mut url = Url::parse(url).expect("no URL");
+    url.set_port(Some(port)).expect("a URL that cannot have a port");
+    url.into()
 }
 
 /// What a `redis://` URL says.
@@ -66,7 +77,7 @@ pub(crate) fn external_url() -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Address, url_of};
+    use super::{Address, url_of, with_port};
 
     #[test]
     fn what_is_written_can_be_read() {
@@ -80,6 +91,13 @@ mod tests {
             (Some("u:x"), Some("p@/ %"))
         );
         assert_eq!((address.host.as_str(), address.port, address.database), ("127.0.0.1", 7, 0));
+    }
+
+    #[test]
+    fn a_port_can_be_changed_and_nothing_else() {
+        let url = url_of("rediss", "u:x", Some("p@/ %"), 7);
+        assert_eq!(with_port(&url, 8), url_of("rediss", "u:x", Some("p@/ %"), 8));
+        assert_eq!(with_port("redis://h:7/3", 8), "redis://h:8/3");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! How a server is to be started.
 
-use std::io;
+use std::{fs, io, path::Path};
 
-use crate::{Flavor, Server, binary, free_port, server::Launch};
+use crate::{Certificates, Flavor, Server, binary, free_port, server::Launch, tls::Tls};
 
 /// How often another port is tried when one was taken in between.
 const PORTS: usize = 10;
+const SENTINEL_CONFIG: &str = "sentinel.conf";
 
 /// Options of a server; [`Server::builder`] makes one.
 #[derive(Clone, Debug)]
@@ -13,13 +14,24 @@ pub struct ServerBuilder {
     pub(crate) flavor: Flavor,
     pub(crate) password: Option<String>,
     pub(crate) users: Vec<(String, String)>,
+    pub(crate) tls: Option<Tls>,
+    /// The configuration of a sentinel.
+    sentinel: Option<String>,
     clustered: bool,
     args: Vec<String>,
 }
 
 impl ServerBuilder {
     pub(crate) fn new(flavor: Flavor) -> Self {
-        Self { flavor, password: None, users: Vec::new(), clustered: false, args: Vec::new() }
+        Self {
+            flavor,
+            password: None,
+            users: Vec::new(),
+            tls: None,
+            sentinel: None,
+            clustered: false,
+            args: Vec::new(),
+        }
     }
 
     /// The password of the `default` user (`requirepass`).
@@ -40,6 +52,23 @@ impl ServerBuilder {
         self
     }
 
+    /// TLS on its only port, with the certificate for `127.0.0.1` and `localhost`. Clients need
+    /// the CA, and no certificate.
+    ///
+    /// Not every server binary has TLS: see [`Flavor::has_tls`].
+    #[must_use]
+    pub fn tls(mut self, certificates: &Certificates) -> Self {
+        self.tls = Some(Tls { certificates: certificates.clone(), mutual: false });
+        self
+    }
+
+    /// The same, and clients must show a certificate of that CA.
+    #[must_use]
+    pub fn mutual_tls(mut self, certificates: &Certificates) -> Self {
+        self.tls = Some(Tls { certificates: certificates.clone(), mutual: true });
+        self
+    }
+
     /// One more configuration directive, such as `("--maxmemory", "2mb")`; overrides the harness's
     /// own.
     #[must_use]
@@ -51,6 +80,26 @@ impl ServerBuilder {
     /// A cluster node that knows no other yet.
     pub(crate) fn clustered(mut self) -> Self {
         self.clustered = true;
+        self
+    }
+
+    /// Able to follow a primary that is like it, without delay.
+    pub(crate) fn replicating(mut self) -> Self {
+        if let Some(password) = self.password.clone() {
+            self = self.arg("--masterauth", &password);
+        }
+        self.arg("--repl-diskless-sync-delay", "0")
+    }
+
+    /// A directive of any number of words.
+    pub(crate) fn args(mut self, words: &[&str]) -> Self {
+        self.args.extend(words.iter().map(ToString::to_string));
+        self
+    }
+
+    /// A sentinel with this configuration, which it keeps up to date itself.
+    pub(crate) fn sentinel(mut self, config: String) -> Self {
+        self.sentinel = Some(config);
         self
     }
 
@@ -80,20 +129,25 @@ impl ServerBuilder {
 
     /// The command line of a server on this port with its files in this folder.
     pub(crate) fn command_line(&self, port: u16, folder: &str) -> io::Result<Vec<String>> {
-        let port = port.to_string();
-        let mut line: Vec<String> = [
-            ["--port", port.as_str()],
+        let number = port.to_string();
+        let plain = if self.tls.is_some() { "0" } else { number.as_str() };
+        let mut line: Vec<String> = Vec::new();
+        if self.sentinel.is_some() {
+            line.extend([format!("{folder}/{SENTINEL_CONFIG}"), "--sentinel".to_owned()]);
+        }
+        let common = [
+            ["--port", plain],
             ["--bind", "127.0.0.1"],
             ["--protected-mode", "no"],
             ["--daemonize", "no"],
             ["--save", ""],
             ["--appendonly", "no"],
             ["--dir", folder],
-        ]
-        .concat()
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
+        ];
+        line.extend(common.concat().into_iter().map(str::to_owned));
+        if let Some(tls) = &self.tls {
+            line.extend(tls.args(port));
+        }
         if self.clustered {
             let bus = free_port()?.to_string();
             let cluster = [
@@ -106,5 +160,13 @@ impl ServerBuilder {
         }
         line.extend(self.args.iter().cloned());
         Ok(line)
+    }
+
+    /// Writes the files that the command line names.
+    pub(crate) fn write_config(&self, folder: &Path) -> io::Result<()> {
+        match &self.sentinel {
+            Some(config) => fs::write(folder.join(SENTINEL_CONFIG), config),
+            None => Ok(()),
+        }
     }
 }

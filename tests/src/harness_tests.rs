@@ -2,5 +2,10 @@
 
 mod clusters;
 mod faults;
+mod migrations;
 mod monitors;
+mod proxies;
+mod sentinels;
+mod slow_links;
 mod starting;
+mod tls_ports;

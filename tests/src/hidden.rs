@@ -31,11 +31,7 @@ impl Hidden {
 
     pub(crate) fn setup_of(&self, resp: &Resp) -> io::Result<()> {
         let source = resp.local_addr()?.to_string();
-        self.with(|sets| {
-            // The system gave the port of an earlier connection to one that is to be seen.
-            sets.all.remove(&source);
-            sets.setup.insert(source)
-        });
+        self.with(|sets| sets.setup.insert(source));
         Ok(())
     }
 

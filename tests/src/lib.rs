@@ -1,12 +1,17 @@
 //! The development harness of the integration tests: real servers, started and broken at will.
 //!
-//! 1. [`Server`] and [`Cluster`] run Redis or Valkey ([`Flavor`]) as children of the test: on
-//!    loopback, on a port of their own, without persistence, gone when they are dropped.
+//! 1. [`Server`], [`Cluster`] and [`Sentinel`] run Redis or Valkey ([`Flavor`]) as children of the
+//!    test: on loopback, on a port of their own, without persistence, gone when they are dropped.
 //! 2. [`Resp`] talks to them without any client library, so that a test can look at the server
 //!    independently of the code under test.
 //! 3. [`Monitor`] counts the commands that a client sent, exactly and without sleeping.
 //! 4. [`AnyServer`] takes the server named by `REDIS_URL` where a plain server is enough.
-//! 5. [`wait_until`] and [`free_port`] are the small change.
+//! 5. [`Proxy`] is a link to a server that can be made slow, cut, deaf or dumb.
+//! 6. [`Certificates`] are a CA of the test's own, for [`ServerBuilder::tls`].
+//! 7. [`Cluster::begin_migration`] moves a slot in steps.
+//! 8. [`engine`] is the Docker engine, if one runs: for servers in containers, and for networks
+//!    from which they are cut off.
+//! 9. [`wait_until`] and [`free_port`] are the small change.
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
@@ -45,13 +50,18 @@ mod any;
 mod binary;
 mod builder;
 mod cluster;
+mod container;
 mod hidden;
 mod line;
+mod migration;
 mod monitor;
 mod port;
 mod process;
+mod proxy;
 mod resp;
+mod sentinel;
 mod server;
+mod tls;
 mod value;
 mod wait;
 
@@ -62,10 +72,15 @@ pub use any::AnyServer;
 pub use binary::Flavor;
 pub use builder::ServerBuilder;
 pub use cluster::Cluster;
+pub use container::{Container, Engine, Link, Network, engine};
 pub use line::Line;
+pub use migration::Migration;
 pub use monitor::Monitor;
 pub use port::free_port;
+pub use proxy::{Cut, Proxy};
 pub use resp::Resp;
+pub use sentinel::Sentinel;
 pub use server::Server;
+pub use tls::Certificates;
 pub use value::Value;
 pub use wait::wait_until;

@@ -5,9 +5,12 @@ use std::{
     hash::{BuildHasher, RandomState},
     io,
     net::{Ipv4Addr, TcpListener},
+    ops::Range,
 };
 
+/// The harness's own connections come from ports below this, its servers listen above.
 const LOWEST: u16 = 12_000;
+const LOWEST_SOURCE: u16 = 4_000;
 
 /// A loopback TCP port that nobody listens on.
 ///
@@ -16,10 +19,20 @@ const LOWEST: u16 = 12_000;
 /// keeps trying to reconnect can never meet itself there (a loopback socket whose source and
 /// destination port are the same connects to itself).
 pub fn free_port() -> io::Result<u16> {
-    let span = u64::from(outgoing_start().saturating_sub(LOWEST).max(1_000));
+    free_in(LOWEST..outgoing_start().max(LOWEST + 1_000))
+}
+
+/// A source port for the harness's own hand: one that the system gives to no other connection, so
+/// that a `MONITOR` line from it is never a client's.
+pub(crate) fn source_port() -> io::Result<u16> {
+    free_in(LOWEST_SOURCE..LOWEST)
+}
+
+fn free_in(range: Range<u16>) -> io::Result<u16> {
+    let span = u64::from(range.end - range.start);
     for _ in 0..200 {
         let offset = RandomState::new().hash_one(()) % span;
-        let port = LOWEST + u16::try_from(offset).unwrap_or(0);
+        let port = range.start + u16::try_from(offset).unwrap_or(0);
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return Ok(port);
         }
@@ -37,14 +50,16 @@ fn outgoing_start() -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use super::{LOWEST, free_port, outgoing_start};
+    use super::{LOWEST, free_port, outgoing_start, source_port};
 
     #[test]
-    fn a_port_is_never_one_of_the_outgoing_ones() {
-        assert!(outgoing_start() > LOWEST + 1_000, "this system's range leaves no room");
+    fn servers_clients_and_the_harness_have_ports_apart() {
+        // Where the system's range begins lower than usual, there is no room to be had below it.
+        let end = outgoing_start().max(LOWEST + 1_000);
         for _ in 0..100 {
-            let port = free_port().unwrap();
-            assert!((LOWEST..outgoing_start()).contains(&port), "{port}");
+            let (port, source) = (free_port().unwrap(), source_port().unwrap());
+            assert!((LOWEST..end).contains(&port), "{port}");
+            assert!(source < LOWEST, "{source}");
         }
     }
 }

@@ -3,25 +3,33 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpStream, ToSocketAddrs},
+    net::{TcpSocket, TcpStream, ToSocketAddrs},
     time::timeout,
 };
+use tokio_rustls::rustls::ClientConfig;
 
-use crate::Value;
+use crate::{
+    Value,
+    port::source_port,
+    tls::{self, Wire},
+};
 
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How many other source ports are tried.
+const SOURCES: usize = 100;
 
 /// One connection to a server.
 ///
 /// A command whose future was dropped leaves its reply behind: drop the connection with it.
 #[derive(Debug)]
 pub struct Resp {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Wire>>,
 }
 
 impl Resp {
@@ -30,10 +38,37 @@ impl Resp {
         Self::open((Ipv4Addr::LOCALHOST, port)).await
     }
 
+    /// Connects to a TLS port on loopback.
+    pub async fn connect_tls(port: u16, config: Arc<ClientConfig>) -> io::Result<Self> {
+        Self::open((Ipv4Addr::LOCALHOST, port)).await?.secured(Some(config)).await
+    }
+
     /// Connects to any address.
     pub async fn open(address: impl ToSocketAddrs) -> io::Result<Self> {
-        let stream = within(PATIENCE, TcpStream::connect(address)).await?;
+        Self::over(within(PATIENCE, TcpStream::connect(address)).await?)
+    }
+
+    /// Connects to a port on loopback from a port of the harness's own.
+    pub(crate) async fn connect_unseen(port: u16) -> io::Result<Self> {
+        let mut tries = 0;
+        loop {
+            match within(PATIENCE, connect_from(source_port()?, port)).await {
+                Ok(stream) => return Self::over(stream),
+                Err(error) if tries < SOURCES && is_taken(&error) => tries += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
+        Ok(Self { stream: BufReader::new(Box::new(stream)) })
+    }
+
+    /// The same connection with TLS on it, if there is a configuration for that.
+    pub(crate) async fn secured(self, config: Option<Arc<ClientConfig>>) -> io::Result<Self> {
+        let Some(config) = config else { return Ok(self) };
+        let stream = within(PATIENCE, tls::handshake(config, self.stream.into_inner())).await?;
         Ok(Self { stream: BufReader::new(stream) })
     }
 
@@ -49,6 +84,7 @@ impl Resp {
         let request = encode(args);
         within(PATIENCE, async {
             self.stream.write_all(&request).await?;
+            self.stream.flush().await?;
             self.read().await
         })
         .await
@@ -102,6 +138,19 @@ impl Resp {
             None => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server hung up")),
         }
     }
+}
+
+async fn connect_from(source: u16, port: u16) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind((Ipv4Addr::LOCALHOST, source).into())?;
+    socket.connect((Ipv4Addr::LOCALHOST, port).into()).await
+}
+
+/// Whether the source port will not do: another process took it just now, or an earlier connection
+/// between the same two ports has not been forgotten yet.
+fn is_taken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
 }
 
 fn encode<A: AsRef<[u8]>>(args: &[A]) -> Vec<u8> {

@@ -4,9 +4,10 @@ mod launch;
 
 pub(crate) use launch::Launch;
 
-use std::{fs, io, path::PathBuf};
+use std::{fs, io, path::PathBuf, sync::Arc};
 
 use tempfile::TempDir;
+use tokio_rustls::rustls::ClientConfig;
 
 use crate::{
     AnyServer, Flavor, Monitor, Resp, ServerBuilder, Value, address::url_of, hidden::Hidden,
@@ -51,21 +52,22 @@ impl Server {
         port: u16,
     ) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("tower-keep-").tempdir()?;
+        options.write_config(folder.path())?;
         let args = options.command_line(port, &folder.path().to_string_lossy())?;
         let hidden = Hidden::default();
         Ok(Self { options: options.clone(), program, args, port, process: None, folder, hidden })
     }
 
-    /// `redis://[:password@]127.0.0.1:port`, as the `default` user.
+    /// `redis://[:password@]127.0.0.1:port`, as the `default` user; `rediss://` with TLS.
     pub fn url(&self) -> String {
-        url_of("redis", "", self.options.password.as_deref(), self.port)
+        url_of(self.scheme(), "", self.options.password.as_deref(), self.port)
     }
 
     /// The same as a user named in [`ServerBuilder::acl_user`].
     pub fn url_as(&self, user: &str) -> String {
         let known = self.options.users.iter().find(|(name, _)| name == user);
         let (name, password) = known.unwrap_or_else(|| panic!("no user {user:?} was given"));
-        url_of("redis", name, Some(password), self.port)
+        url_of(self.scheme(), name, Some(password), self.port)
     }
 
     /// The port, the same for life.
@@ -80,6 +82,10 @@ impl Server {
 
     pub(crate) fn password(&self) -> Option<&str> {
         self.options.password.as_deref()
+    }
+
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.options.tls.is_some() { "rediss" } else { "redis" }
     }
 
     /// The process id; `None` after [`Server::kill`].
@@ -121,7 +127,7 @@ impl Server {
     /// A new connection, authenticated if the server wants it. A [`Monitor`] counts its commands
     /// like any client's, apart from the `AUTH` sent here.
     pub async fn connect(&self) -> io::Result<Resp> {
-        let mut resp = Resp::connect(self.port).await?;
+        let mut resp = Resp::connect(self.port).await?.secured(self.tls()).await?;
         if let Some(password) = self.password() {
             self.hidden.setup_of(&resp)?;
             resp.auth(None, password).await?;
@@ -141,12 +147,17 @@ impl Server {
     }
 
     pub(crate) async fn connect_unseen(&self) -> io::Result<Resp> {
-        let mut resp = Resp::connect(self.port).await?;
+        let mut resp = Resp::connect_unseen(self.port).await?.secured(self.tls()).await?;
         self.hidden.all_of(&resp)?;
         if let Some(password) = self.password() {
             resp.auth(None, password).await?;
         }
         Ok(resp)
+    }
+
+    /// What the harness's own connections need; a client certificate is shown to all.
+    fn tls(&self) -> Option<Arc<ClientConfig>> {
+        self.options.tls.as_ref().map(|tls| tls.certificates.client_config())
     }
 
     fn log_path(&self) -> PathBuf {

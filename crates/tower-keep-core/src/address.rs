@@ -135,7 +135,7 @@ impl FromStr for TrustedProxies {
         for entry in list.split(',').map(str::trim) {
             let network = entry.parse::<IpNet>().ok();
             match network.or_else(|| entry.parse::<IpAddr>().ok().map(IpNet::from)) {
-                Some(network) => networks.push(network.trunc()),
+                Some(network) => networks.push(canonical(network)),
                 None => error.push(
                     "TRUSTED_PROXIES",
                     format!(
@@ -148,6 +148,18 @@ impl FromStr for TrustedProxies {
         }
         error.into_result(Self(networks.into()))
     }
+}
+
+/// A network of IPv4 addresses in IPv6 clothes is the IPv4 network; its host bits are cleared.
+fn canonical(network: IpNet) -> IpNet {
+    let folded = match network.addr().to_canonical() {
+        IpAddr::V4(ip) if network.addr().is_ipv6() => {
+            let length = network.prefix_len().checked_sub(96);
+            length.and_then(|length| IpNet::new(ip.into(), length).ok())
+        }
+        _ => None,
+    };
+    folded.unwrap_or(network).trunc()
 }
 
 fn peer(head: &Parts) -> Option<IpAddr> {
@@ -209,6 +221,8 @@ mod tests {
             (lan, "10.0.0.1", &["::ffff:203.0.113.9"], "203.0.113.9"),
             (lan, "::ffff:10.0.0.1", &["203.0.113.9, ::ffff:10.0.0.2"], "203.0.113.9"),
             ("::1/128", "::1", &["203.0.113.9"], "203.0.113.9"),
+            ("::ffff:10.0.0.0/104", "10.0.0.1", &["203.0.113.9"], "203.0.113.9"),
+            ("::ffff:10.0.0.1", "10.0.0.1", &["203.0.113.9"], "203.0.113.9"),
         ] {
             assert_eq!(client(trusted, peer, lines), expected, "{trusted} {peer} {lines:?}");
         }

@@ -17,6 +17,9 @@ use crate::{ClientAddr, TenantId, UserId};
 const ESCAPED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'.').remove(b'_').remove(b'~').remove(b'@').remove(b'/').remove(b'-');
 
+/// The channel on which processes that share a Redis tell each other what changed.
+pub const BUS: &str = "keep:bus";
+
 /// The longest part written as it is, in bytes.
 const MAX_PART: usize = 96;
 

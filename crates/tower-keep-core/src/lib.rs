@@ -42,7 +42,7 @@ pub use self::{
     id::{InvalidId, TenantId, UserId},
     outcome::{Instruments, Observation, Outcome},
     principal::{
-        FromHeader, InvalidPrincipal, KnownTenants, Principal, PrincipalExtractor, PrincipalFuture,
+        InvalidPrincipal, KnownTenants, Principal, PrincipalExtractor, PrincipalFuture,
         PrincipalLayer, PrincipalLayerBuilder, SetPrincipal,
     },
     ready::take_ready,

@@ -146,11 +146,6 @@ impl Rejection {
         self
     }
 
-    /// The HTTP status of this refusal.
-    pub const fn status(&self) -> StatusCode {
-        self.status
-    }
-
     /// The answer in the caller's dialect. It is never to be stored by a cache.
     pub fn into_response<B>(mut self, dialect: Dialect) -> Response<ResponseBody<B>> {
         let mut response = Response::new(ResponseBody::empty());

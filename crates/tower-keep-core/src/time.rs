@@ -18,11 +18,6 @@ impl UnixMillis {
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(millis(duration)))
     }
-
-    /// How long ago `earlier` was; zero if it lies ahead.
-    pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_millis(self.0.saturating_sub(earlier.0))
-    }
 }
 
 /// `duration` in whole milliseconds, rounded down; as much as fits if it is immense.

@@ -14,6 +14,7 @@ use crate::{
     fields::FieldChoice,
     limiter::{Limiter, OnUnidentified},
     memory::MemoryStore,
+    names::RuleNames,
     rule::{MAX_WINDOW, Rule},
     rules::Rules,
     service::RateLimit,
@@ -52,6 +53,7 @@ impl RateLimitLayer {
             fallback: None,
             rules: Vec::new(),
             default_rule: None,
+            names: Arc::default(),
             key_life: DEFAULT_KEY_LIFE,
             proxies: TrustedProxies::none(),
             skip: Skip::default(),
@@ -78,6 +80,7 @@ pub struct RateLimitLayerBuilder {
     fallback: Option<Arc<MemoryStore>>,
     rules: Vec<Rule>,
     default_rule: Option<Rule>,
+    names: Arc<RuleNames>,
     key_life: Duration,
     proxies: TrustedProxies,
     skip: Skip,
@@ -126,6 +129,12 @@ impl RateLimitLayerBuilder {
     /// The rule of a layer that is given no other.
     pub fn default_rule(mut self, rule: Rule) -> Self {
         self.default_rule = Some(rule);
+        self
+    }
+
+    /// Shares the names of rules with the other layers on the same store.
+    pub fn names(mut self, names: Arc<RuleNames>) -> Self {
+        self.names = names;
         self
     }
 
@@ -204,7 +213,9 @@ impl RateLimitLayerBuilder {
             error.push("store", "no store was named: call `memory`, `redis` or `store`");
         }
         let (Ok(rules), Some(store)) = (rules, self.store) else { return Err(error) };
-        error.into_result(RateLimitLayer {
+        error.into_result(())?;
+        self.names.take(rules.all())?;
+        Ok(RateLimitLayer {
             limiter: Arc::new(Limiter {
                 rules,
                 store,

@@ -49,9 +49,11 @@
 //!    that long is enough) and a problem document (RFC 9457) that names the violated rules; over
 //!    gRPC with a trailers-only `RESOURCE_EXHAUSTED`. A limit of 0 denies always, without asking
 //!    the store and without `Retry-After`.
-//! 6. `OPTIONS` requests, gRPC's health and reflection services, and what
+//! 6. Layers that share a store count together where they have a rule of the same name and scope.
+//!    [`RuleNames`] refuses a name whose windows differ; `Keep::rate_limit()` brings it along.
+//! 7. `OPTIONS` requests, gRPC's health and reflection services, and what
 //!    [`skip`](RateLimitLayerBuilder::skip) names are never counted.
-//! 7. The layer answers, it never errs: its error is the inner service's.
+//! 8. The layer answers, it never errs: its error is the inner service's.
 //!
 //! # Defaults
 //!
@@ -68,8 +70,8 @@
 //! # When the store fails
 //!
 //! Each rule has its own way, [`OnStoreError`]. By default requests are counted in this process
-//! until the store is back. That count starts empty, so one outage may admit up to the number of
-//! processes times the limit more. `Open` lets requests pass, `Closed` answers 503
+//! until the store is back. That count starts empty, and each process has its own, so that in each
+//! window of an outage the number of processes times the limit may be admitted. `Open` lets requests pass, `Closed` answers 503
 //! (`UNAVAILABLE`), never 429. If several rules match, one that is `Closed` decides.
 //!
 //! The memory store fails only when it is full of counters that are at their limit: a newcomer then
@@ -81,6 +83,7 @@ mod future;
 mod layer;
 mod limiter;
 mod memory;
+mod names;
 mod outcome;
 mod policy;
 #[cfg(feature = "redis")]
@@ -102,6 +105,7 @@ pub use self::{
     layer::{RateLimitLayer, RateLimitLayerBuilder},
     limiter::OnUnidentified,
     memory::MemoryStore,
+    names::RuleNames,
     outcome::RateLimitOutcome,
     rule::{MAX_LIMIT, MAX_WINDOW, OnStoreError, Rule, Scope},
     service::RateLimit,

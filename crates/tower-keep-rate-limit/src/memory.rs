@@ -27,7 +27,7 @@ const DEFAULT_CAPACITY: usize = 1_000_000;
 const SHARDS: usize = 64;
 /// How many counters of a caller's own shard are tried before another shard is asked for room.
 const PATIENCE: usize = 128;
-/// How many checks pass between two visits to a shard that may lie idle.
+/// How many checks of a shard pass between two visits to another that may lie idle.
 const VISIT_EVERY: usize = 64;
 
 /// Counts in this process, by the same law as the Redis store.
@@ -56,7 +56,6 @@ pub struct MemoryStore {
     clock: Clock,
     capacity: usize,
     counters: AtomicUsize,
-    checks: AtomicUsize,
 }
 
 impl MemoryStore {
@@ -70,7 +69,6 @@ impl MemoryStore {
             clock: Clock::system(),
             capacity: DEFAULT_CAPACITY,
             counters: AtomicUsize::new(0),
-            checks: AtomicUsize::new(0),
         }
     }
 
@@ -100,13 +98,11 @@ impl MemoryStore {
 
     fn decide(&self, limits: &[Limit<'_>]) -> Result<Verdict, StoreError> {
         let now = self.clock.now().0;
-        let Some(first) = limits.first() else {
-            return Ok(Verdict { allowed: true, limits: ArrayVec::new() });
+        let first = limits.first().filter(|_| limits.len() <= MAX_LIMITS);
+        // Other numbers are a caller's bug; no limit is silently left out.
+        let Some(first) = first else {
+            return Err(StoreError::refused("a check has 1 to 8 limits"));
         };
-        // More than fit are a caller's bug; none is silently left out.
-        if limits.len() > MAX_LIMITS {
-            return Err(StoreError::refused("a check has at most 8 limits"));
-        }
         let fingerprints: ArrayVec<u128, MAX_LIMITS> =
             limits.iter().map(|limit| self.fingerprint(&limit.key)).collect();
         let home = self.home(first);
@@ -118,15 +114,15 @@ impl MemoryStore {
             .collect();
         let allowed =
             limits.iter().zip(&windows).all(|(limit, window)| window.remaining(limit.quota) > 0);
-        if allowed {
-            self.make_room(&mut shard, home, &fingerprints, now)?;
-        }
+        let reserved =
+            if allowed { self.make_room(&mut shard, home, &fingerprints, now)? } else { 0 };
+        let mut added = 0;
         let standings = limits.iter().zip(&fingerprints).zip(windows);
         let limits = standings
             .map(|((limit, key), mut window)| {
                 if allowed {
                     window.count += 1;
-                    shard.put(*key, Counter::new(window, limit));
+                    added += usize::from(shard.put(*key, Counter::new(window, limit)));
                 }
                 Standing {
                     remaining: window.remaining(limit.quota),
@@ -134,22 +130,28 @@ impl MemoryStore {
                 }
             })
             .collect();
-        let swept = if allowed { shard.sweep(now, 2) } else { 0 };
+        let swept = if added > 0 { shard.sweep(now, 4) } else { 0 };
+        let visit = shard.tick(VISIT_EVERY);
         drop(shard);
-        self.counters.fetch_sub(swept, Ordering::Relaxed);
-        self.visit_idle_shard(now);
+        self.forget(swept + reserved - added);
+        if let Some(turn) = visit {
+            self.visit_idle_shard(home.wrapping_add(turn) % SHARDS, now);
+        }
         Ok(Verdict { allowed, limits })
     }
 
-    /// Reserves places for those of `keys` that have none yet.
+    /// Reserves places for those of `keys` that have none yet, and says how many.
     fn make_room(
         &self,
         shard: &mut Shard,
         home: usize,
         keys: &[u128],
         now: u64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<usize, StoreError> {
         let needed = keys.iter().filter(|key| !shard.contains(**key)).count();
+        if needed == 0 {
+            return Ok(0);
+        }
         let before = self.counters.fetch_add(needed, Ordering::Relaxed);
         let mut excess = (before + needed).saturating_sub(self.capacity).min(needed);
         while excess > 0 && shard.evict(now, keys, PATIENCE) {
@@ -160,7 +162,7 @@ impl MemoryStore {
         let others = self.shards.iter().cycle().skip(home + 1).take(SHARDS - 1);
         for other in others {
             if excess == 0 {
-                return Ok(());
+                return Ok(needed);
             }
             let Ok(mut other) = other.try_lock() else { continue };
             while excess > 0 && other.evict(now, &[], 0) {
@@ -169,22 +171,26 @@ impl MemoryStore {
             }
         }
         if excess == 0 {
-            return Ok(());
+            return Ok(needed);
         }
-        self.counters.fetch_sub(needed, Ordering::Relaxed);
+        self.forget(needed);
         Err(StoreError::refused("the memory limiter is full of counters at their limit"))
     }
 
     /// Sweeps some of a shard that perhaps nobody asks any more.
-    fn visit_idle_shard(&self, now: u64) {
-        let checks = self.checks.fetch_add(1, Ordering::Relaxed);
-        if !checks.is_multiple_of(VISIT_EVERY) {
-            return;
-        }
-        let index = checks / VISIT_EVERY % SHARDS;
+    fn visit_idle_shard(&self, index: usize, now: u64) {
         if let Some(Ok(mut shard)) = self.shards.get(index).map(Mutex::try_lock) {
             let swept = shard.sweep(now, 4 * VISIT_EVERY);
-            self.counters.fetch_sub(swept, Ordering::Relaxed);
+            drop(shard);
+            self.forget(swept);
+        }
+    }
+
+    /// Takes dropped counters off the number kept. Nearly always none: the number is shared by
+    /// all shards, and left alone then.
+    fn forget(&self, counters: usize) {
+        if counters > 0 {
+            self.counters.fetch_sub(counters, Ordering::Relaxed);
         }
     }
 

@@ -51,8 +51,8 @@ impl fmt::Debug for RedisStore {
 impl LimitStore for RedisStore {
     fn check(&self, limits: &[Limit<'_>]) -> Answer<Result<Verdict, StoreError>> {
         let asked = limits.len();
-        if asked > MAX_LIMITS {
-            return Answer::ready(Err(StoreError::refused("a check has at most 8 limits")));
+        if !(1..=MAX_LIMITS).contains(&asked) {
+            return Answer::ready(Err(StoreError::refused("a check has 1 to 8 limits")));
         }
         let tagged = self.connection.is_clustered();
         let keys = limits.iter().map(|limit| limit.key.spell(tagged)).collect();

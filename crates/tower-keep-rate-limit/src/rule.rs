@@ -58,8 +58,9 @@ impl Scope {
 /// What happens to a request when the store that counts for a rule fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OnStoreError {
-    /// Count in this process until the store is back. The count starts empty, so that an outage
-    /// may admit up to the number of processes times the limit more.
+    /// Count in this process until the store is back. The count starts empty, and each process
+    /// has its own: in each window of an outage up to the number of processes times the limit
+    /// may be admitted.
     #[default]
     Local,
     /// Let the request pass uncounted.
@@ -132,7 +133,8 @@ impl Rule {
     }
 
     /// Gives the rule another name. Names are unique in a layer; they stand in the answer's
-    /// headers and, but for `default`, in the counters' keys. 1 to 64 letters, digits, `.`, `_`
+    /// headers and, but for `default`, in the counters' keys. Layers on one store count together
+    /// where they use the same name (see [`RuleNames`](crate::RuleNames)). 1 to 64 letters, digits, `.`, `_`
     /// or `-`.
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();

@@ -45,6 +45,11 @@ impl Rules {
         Ok(Self { all: rules.into(), policies, key_life_ms })
     }
 
+    /// All rules.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Rule> + Clone {
+        self.all.iter()
+    }
+
     /// The rules that count a request with `method`.
     pub(crate) fn matching(&self, method: &Method) -> Matched {
         self.subset(Matched(u8::MAX), |rule| rule.matches(method))

@@ -71,6 +71,11 @@ impl Breaker {
         state(self.phase.load(Ordering::Acquire))
     }
 
+    /// When it came into its state.
+    pub(crate) fn since(&self) -> Instant {
+        self.lock().since
+    }
+
     /// Leave to send a command now, if commands may go out.
     pub(crate) fn admit(&self) -> Option<Ticket> {
         let phase = self.phase.load(Ordering::Acquire);

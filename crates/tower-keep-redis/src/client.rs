@@ -1,47 +1,73 @@
-//! The fred clients: the settings that fred must have, who owns them, and whose turn it is.
+//! The settings that fred must have.
 
-use std::{
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use fred::{
     clients::Client,
-    interfaces::ClientLike,
     socket2::TcpKeepalive,
     types::{
-        Builder, ConnectHandle,
-        config::{ReconnectPolicy, TcpConfig},
+        Builder,
+        config::{Config, ReconnectPolicy, TcpConfig},
     },
 };
-use tokio::runtime::Handle;
 use tower_keep_core::ConfigError;
 
-use crate::{config::RedisConfig, server::fred_config};
+use crate::{
+    clients::Clients,
+    config::RedisConfig,
+    server::{fred_config, turned},
+};
 
-/// How long saying goodbye may take.
-const QUIT: Duration = Duration::from_secs(1);
+/// A hung attempt to connect is given up after this long by clients in a hurry.
+const HURRY: Duration = Duration::from_millis(400);
 
+/// What clients are made from, at first and when they are to be replaced.
 #[derive(Debug)]
-pub(crate) struct Clients {
-    first: Client,
-    more: Vec<Client>,
-    turn: AtomicUsize,
-    /// What ends ours with us; `None` for a client that belongs to the caller.
-    owned: Option<(Handle, Vec<ConnectHandle>)>,
+pub(crate) struct Blueprint {
+    server: Config,
+    config: RedisConfig,
 }
 
-impl Clients {
-    /// Clients that begin to connect with [`Clients::connect`].
-    pub(crate) fn build(config: &RedisConfig) -> Result<Self, ConfigError> {
-        let server = fred_config(config)?;
-        let mut builder = Builder::from_config(server);
+impl Blueprint {
+    pub(crate) fn new(config: &RedisConfig) -> Result<Self, ConfigError> {
+        Ok(Self { server: fred_config(config)?, config: config.clone() })
+    }
+
+    /// The same with a single client.
+    pub(crate) fn single(&self) -> Self {
+        Self { server: self.server.clone(), config: self.config.clone().with_pool_size(1) }
+    }
+
+    /// Clients that take the whole connect timeout for an attempt.
+    pub(crate) fn patient(&self) -> Result<Clients, ConfigError> {
+        self.build(self.config.connect_timeout, false)
+    }
+
+    /// Clients that soon give up an attempt that hangs, and begin another: on a link that
+    /// swallows packets they notice soonest that it works again. `None` if patient ones are as
+    /// quick.
+    pub(crate) fn hasty(&self) -> Option<Result<Clients, ConfigError>> {
+        (HURRY < self.config.connect_timeout).then(|| self.build(HURRY, true))
+    }
+
+    fn build(&self, attempt: Duration, hasty: bool) -> Result<Clients, ConfigError> {
+        let refused = |error: fred::error::Error| ConfigError::new("REDIS_URL", error.details());
+        let build = |_| self.builder(attempt).build();
+        let clients: Result<Vec<Client>, _> = (0..self.config.pool_size).map(build).collect();
+        Clients::own(clients.map_err(refused)?, hasty)
+            .ok_or_else(|| ConfigError::new("REDIS_POOL_SIZE", "is 0"))
+    }
+
+    fn builder(&self, attempt: Duration) -> Builder {
+        let mut builder = Builder::from_config(turned(&self.server));
         builder
             .with_connection_config(|fred| {
-                fred.connection_timeout = config.connect_timeout;
-                fred.internal_command_timeout = config.connect_timeout;
-                // Nothing is sent twice. Each command overrides it, to follow redirections.
+                fred.connection_timeout = attempt;
+                fred.internal_command_timeout = attempt;
+                // Nothing is sent twice.
                 fred.max_command_attempts = 1;
+                // We follow them: fred gives callers each other's answers when it does.
+                fred.max_redirections = 0;
                 // Anything above 0 breaks the flushing of commands after one refusal.
                 fred.max_command_buffer_len = 0;
                 fred.reconnect_on_auth_error = true;
@@ -56,7 +82,7 @@ impl Clients {
                 };
             })
             .with_performance_config(|fred| {
-                fred.default_command_timeout = config.timeout;
+                fred.default_command_timeout = self.config.timeout;
                 fred.broadcast_channel_capacity = 1024;
             })
             // For ever. Without a policy every command hangs after the first drop.
@@ -68,48 +94,6 @@ impl Clients {
                 base: 2,
                 jitter: 20,
             });
-        let build =
-            || builder.build().map_err(|error| ConfigError::new("REDIS_URL", error.details()));
-        let more: Result<Vec<_>, _> = (1..config.pool_size).map(|_| build()).collect();
-        Ok(Self { first: build()?, more: more?, turn: AtomicUsize::new(0), owned: None })
-    }
-
-    /// A client that belongs to the caller.
-    pub(crate) fn borrow(client: Client) -> Self {
-        Self { first: client, more: Vec::new(), turn: AtomicUsize::new(0), owned: None }
-    }
-
-    /// Starts the tasks that connect ours and stay connected. Needs a runtime.
-    pub(crate) fn connect(&mut self, runtime: Handle) {
-        self.owned = Some((runtime, self.all().map(ClientLike::connect).collect()));
-    }
-
-    /// The next client in turn, a connected one if there is one.
-    pub(crate) fn pick(&self) -> &Client {
-        if self.more.is_empty() {
-            return &self.first;
-        }
-        let count = self.more.len() + 1;
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % count;
-        let mut in_turn = self.all().cycle().skip(turn).take(count).peekable();
-        let next = in_turn.peek().copied().unwrap_or(&self.first);
-        in_turn.find(|client| client.is_connected()).unwrap_or(next)
-    }
-
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Client> + Clone {
-        std::iter::once(&self.first).chain(&self.more)
-    }
-}
-
-impl Drop for Clients {
-    fn drop(&mut self) {
-        let Some((runtime, tasks)) = self.owned.take() else { return };
-        for (client, task) in self.all().cloned().zip(tasks) {
-            runtime.spawn(async move {
-                // Says QUIT if it is connected. A client that is not cannot be asked to stop.
-                let _ = tokio::time::timeout(QUIT, client.quit()).await;
-                task.abort();
-            });
-        }
+        builder
     }
 }

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use tower_keep_core::ConfigError;
 
-use crate::url::{is_host, parse};
+use crate::{
+    deployment::{Deployment, Sentinel},
+    tls::{Certificates, Pem},
+    url::parse,
+};
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_millis(75);
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,10 +32,11 @@ const DEFAULT_IN_FLIGHT: usize = 1024;
 /// [`Connection::connect`]: crate::Connection::connect
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisConfig {
-    /// The first is the server, or a cluster's first seed. An IPv6 address is in brackets.
+    /// What these are says the deployment. An IPv6 address is in brackets.
     pub(crate) hosts: Vec<(String, u16)>,
-    pub(crate) clustered: bool,
+    pub(crate) deployment: Deployment,
     pub(crate) tls: bool,
+    pub(crate) certificates: Certificates,
     pub(crate) username: Option<String>,
     pub(crate) password: Option<String>,
     pub(crate) database: u8,
@@ -39,6 +44,7 @@ pub struct RedisConfig {
     pub(crate) connect_timeout: Duration,
     pub(crate) pool_size: usize,
     pub(crate) max_in_flight: usize,
+    pub(crate) pubsub: bool,
 }
 
 impl RedisConfig {
@@ -46,8 +52,9 @@ impl RedisConfig {
     pub fn new(host: impl Into<String>, port: u16) -> Self {
         Self {
             hosts: vec![(bracketed(host.into()), port)],
-            clustered: false,
+            deployment: Deployment::Single,
             tls: false,
+            certificates: Certificates::default(),
             username: None,
             password: None,
             database: 0,
@@ -55,14 +62,21 @@ impl RedisConfig {
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             pool_size: 1,
             max_in_flight: DEFAULT_IN_FLIGHT,
+            pubsub: true,
         }
     }
 
     /// What `url` names: `redis://[[user]:password@]host[:port][/database]`.
     ///
     /// `rediss://` speaks TLS. `redis-cluster://` and `rediss-cluster://` speak to a cluster and
-    /// need only one of its nodes; more may follow as `?node=host:port&node=host:port`. User and
-    /// password are percent-decoded.
+    /// need only one of its nodes; more may follow as `?node=host:port&node=host:port`.
+    ///
+    /// `redis-sentinel://` and `rediss-sentinel://` name sentinels in the same way, port 26379 if
+    /// none is said, and the primary to ask them for as `?sentinelServiceName=mymaster`. User,
+    /// password and database are the primary's; the sentinels' own are `sentinelUsername` and
+    /// `sentinelPassword`. With TLS, both the sentinels and the servers speak it.
+    ///
+    /// User and password are percent-decoded.
     ///
     /// # Errors
     ///
@@ -72,7 +86,7 @@ impl RedisConfig {
         parse(url).map_err(|problem| ConfigError::new("REDIS_URL", problem))
     }
 
-    /// The server at `host` and `port`, or a cluster whose first seed it is.
+    /// The server at `host` and `port`, or a cluster whose first seed it is, or the first sentinel.
     #[must_use]
     pub fn with_address(mut self, host: impl Into<String>, port: u16) -> Self {
         let address = (bracketed(host.into()), port);
@@ -104,10 +118,50 @@ impl RedisConfig {
         self
     }
 
-    /// Whether to speak TLS. Certificates are checked against the system's roots.
+    /// Whether to speak TLS. Certificates are checked against the system's roots, or those of
+    /// [`with_tls_ca`](Self::with_tls_ca).
     #[must_use]
     pub const fn with_tls(mut self, tls: bool) -> Self {
         self.tls = tls;
+        self
+    }
+
+    /// The certificate authorities to trust, and no other. Needs TLS.
+    #[must_use]
+    pub fn with_tls_ca(mut self, certificates: Pem) -> Self {
+        self.certificates.ca = Some(certificates);
+        self
+    }
+
+    /// The certificate, its chain after it, and the key to show to a server that asks for one.
+    /// Needs TLS.
+    #[must_use]
+    pub fn with_tls_client_certificate(mut self, certificate: Pem, key: Pem) -> Self {
+        self.certificates.own = Some((certificate, key));
+        self
+    }
+
+    /// The hosts are sentinels, and this is the name by which they know the primary.
+    #[must_use]
+    pub fn with_sentinel(mut self, service: impl Into<String>) -> Self {
+        self.deployment = Deployment::Sentinel(Sentinel::new(service.into()));
+        self
+    }
+
+    /// Who we are to the sentinels; without a user name it is the password of their `default`
+    /// user. Without sentinels it says nothing.
+    #[must_use]
+    pub fn with_sentinel_login(mut self, username: Option<String>, password: String) -> Self {
+        if let Some(sentinel) = self.deployment.sentinel_mut() {
+            (sentinel.username, sentinel.password) = (username, Some(password));
+        }
+        self
+    }
+
+    /// Whether there is to be a [`Bus`](crate::Bus); `true` if nothing is said.
+    #[must_use]
+    pub const fn with_pubsub(mut self, pubsub: bool) -> Self {
+        self.pubsub = pubsub;
         self
     }
 
@@ -143,7 +197,12 @@ impl RedisConfig {
         self
     }
 
-    /// Host and port of the server, or of a cluster's first seed.
+    /// Whether there is to be a [`Bus`](crate::Bus).
+    pub const fn pubsub(&self) -> bool {
+        self.pubsub
+    }
+
+    /// Host and port of the server, of a cluster's first seed, or of the first sentinel.
     pub fn address(&self) -> (&str, u16) {
         self.hosts.first().map_or(("", 0), |(host, port)| (host, *port))
     }
@@ -155,45 +214,13 @@ impl RedisConfig {
 
     /// Whether it names a cluster.
     pub const fn is_clustered(&self) -> bool {
-        self.clustered
+        self.deployment.is_cluster()
     }
 
-    /// Whether it can be used, without connecting.
-    ///
-    /// # Errors
-    ///
-    /// Everything that is wrong with it, at once, by the name of the environment variable that
-    /// sets it.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let mut found = ConfigError::default();
-        for (host, port) in &self.hosts {
-            if !is_host(host) {
-                found.push("REDIS_HOST", "is not a host name or address");
-            }
-            if *port == 0 {
-                found.push("REDIS_PORT", "`0` is not a port from 1 to 65535");
-            }
-        }
-        if self.username.is_some() && self.password.is_none() {
-            found.push("REDIS_USERNAME", "needs REDIS_PASSWORD beside it");
-        }
-        if self.clustered && self.database != 0 {
-            found.push("REDIS_DB", "a cluster has only database 0");
-        }
-        let longest = Duration::from_secs(60);
-        if self.timeout < Duration::from_millis(1) || self.timeout > longest {
-            found.push("REDIS_TIMEOUT_MS", "accepted are 1 to 60000 milliseconds");
-        }
-        if self.connect_timeout < Duration::from_millis(1) || self.connect_timeout > longest {
-            found.push("REDIS_CONNECT_TIMEOUT_MS", "accepted are 1 to 60000 milliseconds");
-        }
-        if !(1..=64).contains(&self.pool_size) {
-            found.push("REDIS_POOL_SIZE", "accepted are 1 to 64 connections per node");
-        }
-        if !(1..=1_000_000).contains(&self.max_in_flight) {
-            found.push("max_in_flight", "accepted are 1 to 1000000 commands");
-        }
-        found.into_result(())
+    /// User and password for the sentinels; `None` when it names no sentinels.
+    pub fn sentinel_login(&self) -> Option<(Option<&str>, Option<&str>)> {
+        let sentinel = self.deployment.sentinel()?;
+        Some((sentinel.username.as_deref(), sentinel.password.as_deref()))
     }
 }
 

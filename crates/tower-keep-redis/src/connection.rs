@@ -6,24 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fred::{
-    clients::Client,
-    interfaces::ClientLike,
-    types::{ClusterHash, Value},
-    util::redis_keyslot,
-};
+use fred::{clients::Client, interfaces::ClientLike};
 use tokio::{runtime::Handle, time::sleep};
 use tower_keep_core::{ConfigError, StoreError};
 
 use crate::{
-    breaker::ConnectionState,
-    client::Clients,
-    config::RedisConfig,
-    endpoint,
-    error::Failure,
-    probe,
-    script::Script,
-    shared::{Request, Shared},
+    breaker::ConnectionState, client::Blueprint, clients::Clients, config::RedisConfig, endpoint,
+    health::ConnectionHealth, probe, shared::Shared,
 };
 
 /// A handle on one shared, guarded connection. Cheap to clone; the connection ends with its last
@@ -35,7 +24,7 @@ use crate::{
 /// over-counts at most, and let a write that must be seen through run in a task of its own.
 #[derive(Clone)]
 pub struct Connection {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Connection {
@@ -48,12 +37,23 @@ impl Connection {
     pub fn connect(config: RedisConfig) -> Result<Self, ConfigError> {
         config.validate()?;
         let runtime = runtime()?;
-        let mut clients = Clients::build(&config)?;
-        let events = clients.all().map(probe::listen).collect();
-        clients.connect(runtime.clone());
+        let blueprint = Blueprint::new(&config)?;
         let endpoint = config.endpoint();
-        let shared = Arc::new(Shared::new(config, endpoint, clients));
-        probe::start(&shared, events, &runtime);
+        Self::begin(config, endpoint, blueprint, &runtime)
+    }
+
+    /// Begins to connect to what the blueprint says.
+    pub(crate) fn begin(
+        config: RedisConfig,
+        endpoint: String,
+        blueprint: Blueprint,
+        runtime: &Handle,
+    ) -> Result<Self, ConfigError> {
+        let clients = Arc::new(blueprint.patient()?);
+        let events = probe::listen(&clients);
+        clients.connect(runtime.clone());
+        let shared = Arc::new(Shared::new(config, endpoint, clients, Some(blueprint)));
+        probe::start(&shared, events, runtime);
         Ok(Self { shared })
     }
 
@@ -65,8 +65,9 @@ impl Connection {
     /// # Errors
     ///
     /// When the client has no reconnect policy (every command hangs after the first drop), or a
-    /// `max_command_buffer_len` above 0 (one refusal stops the flushing of all later commands); or
-    /// when no tokio runtime is running here.
+    /// `max_command_buffer_len` above 0 (one refusal stops the flushing of all later commands), or
+    /// in a cluster `max_redirections` above 0 (callers get each other's answers); or when no
+    /// tokio runtime is running here.
     pub fn from_fred(client: Client) -> Result<Self, ConfigError> {
         let mut found = ConfigError::default();
         if !client.has_reconnect_policy() {
@@ -74,6 +75,9 @@ impl Connection {
         }
         if client.connection_config().max_command_buffer_len > 0 {
             found.push("fred client", "its `max_command_buffer_len` is not 0");
+        }
+        if client.is_clustered() && client.connection_config().max_redirections > 0 {
+            found.push("fred client", "its `max_redirections` is not 0, and it is a cluster's");
         }
         found.into_result(())?;
         let runtime = runtime()?;
@@ -83,8 +87,9 @@ impl Connection {
             config = config.with_timeout(timeout);
         }
         let endpoint = endpoint::of_client(&client);
-        let events = vec![probe::listen(&client)];
-        let shared = Arc::new(Shared::new(config, endpoint, Clients::borrow(client)));
+        let clients = Arc::new(Clients::borrow(client));
+        let events = probe::listen(&clients);
+        let shared = Arc::new(Shared::new(config, endpoint, clients, None));
         probe::start(&shared, events, &runtime);
         Ok(Self { shared })
     }
@@ -99,12 +104,13 @@ impl Connection {
         let shared = &self.shared;
         let deadline = Instant::now() + shared.config.connect_timeout;
         loop {
-            let failure = match shared.ping().await {
+            let clients = shared.clients.load_full();
+            let failure = match shared.ping(&clients).await {
                 Ok(()) => {
                     shared.recovered();
                     return Ok(());
                 }
-                Err(failure) => shared.trouble().unwrap_or(failure),
+                Err(failure) => shared.vitals.trouble().unwrap_or(failure),
             };
             if failure.is_lasting() {
                 return Err(failure.into_error());
@@ -116,19 +122,19 @@ impl Connection {
                 return Err(StoreError::not_sent(text));
             }
             tokio::select! {
-                () = probe::connected(shared.clients.pick()) => {}
+                () = probe::connected(clients.pick()) => {}
                 () = sleep(left.min(Duration::from_millis(20))) => {}
             }
         }
     }
 
     /// The fred client, for what the layers do not do. It is a clone: take it anew for each use,
-    /// it may be another one after an outage. It ends with this connection, and has none of its
-    /// guards.
+    /// it may be another one after an outage. It ends with this connection, has none of its
+    /// guards, and in a cluster follows no redirections.
     ///
     /// [`RedisConfig::with_pool_size`] above 1 makes it the next in turn.
     pub fn client(&self) -> Client {
-        self.shared.clients.pick().clone()
+        self.shared.client()
     }
 
     /// Whether it speaks to a cluster.
@@ -148,69 +154,17 @@ impl Connection {
 
     /// The last thing that went wrong, even if all is well since.
     pub fn last_error(&self) -> Option<StoreError> {
-        self.shared.last_error()
+        self.shared.vitals.last_error().map(|(error, _)| error)
+    }
+
+    /// How it is, as far as it knows. Does not wait, and asks no server.
+    pub fn health(&self) -> ConnectionHealth {
+        ConnectionHealth::of(&self.shared)
     }
 
     /// What it is connected to, without the password.
     pub fn endpoint(&self) -> &str {
         &self.shared.endpoint
-    }
-
-    /// Runs a script by its hash, and once in full where the server does not have it.
-    ///
-    /// In a cluster all keys must be on one node: give them the same hash tag.
-    ///
-    /// # Errors
-    ///
-    /// See the crate's "When Redis fails". A script that raises an error after a write has done
-    /// that write, though it is `Refused`.
-    pub fn run_script(
-        &self,
-        script: &'static Script,
-        keys: Vec<String>,
-        args: Vec<Value>,
-    ) -> impl Future<Output = Result<Value, StoreError>> + Send + use<> {
-        let shared = Arc::clone(&self.shared);
-        async move {
-            let deadline = Instant::now() + shared.config.timeout;
-            let pass = shared.enter(deadline).await?;
-            let client = shared.clients.pick();
-            let hash = shared.slot(keys.first().map(String::as_str));
-            let mut full = script.arguments(keys, args);
-            let request = |name, args| Request { name, hash: hash.clone(), node: None, args };
-            let by_hash = request("EVALSHA", full.clone());
-            let mut outcome = shared.exchange(client, by_hash, deadline).await;
-            if outcome.as_ref().is_err_and(Failure::is_noscript) {
-                script.spell_out(&mut full);
-                outcome = shared.exchange(client, request("EVAL", full), deadline).await;
-            }
-            pass.finish(outcome)
-        }
-    }
-
-    /// Sends one command; in a cluster, to the node that has `key`, or to any if there is none.
-    ///
-    /// `key` only chooses the node: it is to be among `args` as well.
-    ///
-    /// # Errors
-    ///
-    /// See the crate's "When Redis fails".
-    pub fn command(
-        &self,
-        name: &'static str,
-        key: Option<&str>,
-        args: Vec<Value>,
-    ) -> impl Future<Output = Result<Value, StoreError>> + Send + use<> {
-        let shared = Arc::clone(&self.shared);
-        let hash = shared.slot(key);
-        async move {
-            let deadline = Instant::now() + shared.config.timeout;
-            let pass = shared.enter(deadline).await?;
-            let client = shared.clients.pick();
-            let request = Request { name, hash, node: None, args };
-            let outcome = shared.exchange(client, request, deadline).await;
-            pass.finish(outcome)
-        }
     }
 }
 
@@ -223,17 +177,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-impl Shared {
-    /// Where in a cluster the key is.
-    fn slot(&self, key: Option<&str>) -> ClusterHash {
-        match key.filter(|_| self.clustered) {
-            Some(key) => ClusterHash::Custom(redis_keyslot(key.as_bytes())),
-            None => ClusterHash::Random,
-        }
-    }
-}
-
-fn runtime() -> Result<Handle, ConfigError> {
+pub(crate) fn runtime() -> Result<Handle, ConfigError> {
     Handle::try_current().map_err(|_| {
         ConfigError::new("runtime", "a Redis connection needs a running tokio runtime around it")
     })

@@ -13,10 +13,13 @@ impl RedisConfig {
         let user = self.username.as_deref().unwrap_or_default();
         let mask = if self.password.is_some() { ":***" } else { "" };
         let at = if user.is_empty() && mask.is_empty() { "" } else { "@" };
-        let mut text = scheme(self.tls, self.clustered);
+        let mut text = scheme(self.tls, self.deployment.suffix());
         let _ = write!(text, "{user}{mask}{at}{}", hosts.collect::<Vec<_>>().join(","));
-        if !self.clustered {
+        if !self.is_clustered() {
             let _ = write!(text, "/{}", self.database);
+        }
+        if let Some(sentinel) = self.deployment.sentinel() {
+            let _ = write!(text, "?sentinelServiceName={}", sentinel.service);
         }
         text
     }
@@ -44,13 +47,15 @@ impl fmt::Display for RedisConfig {
 pub(crate) fn of_client(client: &Client) -> String {
     let config = client.client_config();
     let hosts: Vec<_> = config.server.hosts().iter().map(ToString::to_string).collect();
-    scheme(config.tls.is_some(), config.server.is_clustered()) + &hosts.join(",")
+    let server = &config.server;
+    let kinds = [(server.is_clustered(), "-cluster"), (server.is_sentinel(), "-sentinel")];
+    let kind = kinds.into_iter().find(|(is, _)| *is).map_or("", |(_, kind)| kind);
+    scheme(config.tls.is_some(), kind) + &hosts.join(",")
 }
 
-fn scheme(tls: bool, clustered: bool) -> String {
+fn scheme(tls: bool, kind: &str) -> String {
     let secure = if tls { "s" } else { "" };
-    let cluster = if clustered { "-cluster" } else { "" };
-    format!("redis{secure}{cluster}://")
+    format!("redis{secure}{kind}://")
 }
 
 #[cfg(test)]
@@ -67,5 +72,11 @@ mod tests {
         let plain = RedisConfig::new("::1", 6379).with_database(3).with_tls(true);
         assert_eq!(plain.endpoint(), "rediss://[::1]:6379/3");
         assert_eq!(plain.with_password("s3cret").endpoint(), "rediss://:***@[::1]:6379/3");
+        let sentinel = RedisConfig::new("h", 26379).with_password("s3cret").with_sentinel("main");
+        let sentinel = sentinel.with_sentinel_login(Some("watch".into()), "s3cret".into());
+        let shown = "redis-sentinel://:***@h:26379/0?sentinelServiceName=main";
+        for text in [sentinel.endpoint(), sentinel.to_string(), format!("{sentinel:?}")] {
+            assert!(text.contains(shown) && !text.contains("s3cret"), "{text}");
+        }
     }
 }

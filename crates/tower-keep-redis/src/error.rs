@@ -3,6 +3,8 @@
 use fred::error::{Error, ErrorKind};
 use tower_keep_core::{ErrorClass, StoreError};
 
+use crate::tls::{DISTRUST, distrust};
+
 /// Server errors that pass by themselves.
 const PASSING: [&str; 7] =
     ["LOADING", "BUSY", "MASTERDOWN", "MISCONF", "NOREPLICAS", "READONLY", "TRYAGAIN"];
@@ -13,12 +15,15 @@ const LONGEST: usize = 256;
 pub(crate) struct Failure {
     error: StoreError,
     trips: bool,
+    redirected: bool,
+    timeout: bool,
 }
 
 impl Failure {
     /// The deadline was over before the command was handed to fred.
     pub(crate) fn late() -> Self {
-        Self { error: StoreError::not_sent("no time was left to send it"), trips: false }
+        let error = StoreError::not_sent("no time was left to send it");
+        Self { error, trips: false, redirected: false, timeout: false }
     }
 
     pub(crate) fn error(&self) -> &StoreError {
@@ -39,25 +44,43 @@ impl Failure {
         self.is_refused() && self.error.message().starts_with("NOSCRIPT")
     }
 
-    /// Whether waiting will not help: a wrong password, a missing right, a wrong kind of server.
+    /// Whether waiting will not help: a wrong password, a missing right, a certificate that is not
+    /// trusted, a wrong kind of server.
     pub(crate) fn is_lasting(&self) -> bool {
         let message = self.error.message();
         let passing = PASSING.iter().any(|code| message.starts_with(code));
-        self.is_refused() && !passing && !message.contains("max number of clients")
+        let refused = self.is_refused() && !passing && !message.contains("max number of clients");
+        refused || message.starts_with(DISTRUST)
     }
 
-    fn is_refused(&self) -> bool {
+    /// Whether there was no answer at all, not even that there will be none.
+    pub(crate) fn is_timeout(&self) -> bool {
+        self.timeout
+    }
+
+    /// Whether a cluster node said that it is to be sent to another one: it was not carried out.
+    pub(crate) fn is_redirected(&self) -> bool {
+        self.redirected
+    }
+
+    /// Whether the server answered, and refused.
+    pub(crate) fn is_refused(&self) -> bool {
         self.error.class() == ErrorClass::Refused
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
+        let redirected = is_redirection(&error);
+        let timeout = error.kind() == &ErrorKind::Timeout;
         let error = match class_of(&error) {
-            ErrorClass::NotSent => StoreError::not_sent("not connected"),
+            ErrorClass::NotSent => StoreError::not_sent(
+                distrust(error.details()).unwrap_or_else(|| "not connected".to_owned()),
+            ),
+            class if redirected => StoreError::new(class, "MOVED or ASK to a node not known"),
             class => StoreError::new(class, text_of(&error)),
         };
-        Self { trips: error.class() != ErrorClass::Refused, error }
+        Self { trips: error.class() != ErrorClass::Refused, error, redirected, timeout }
     }
 }
 
@@ -67,12 +90,18 @@ impl From<Error> for Failure {
 ///   the closed channel of a client that has ended. Both drop the command in the caller's task.
 /// - `Refused` is the server's own error reply, told by its code. All but `CLUSTERDOWN`: fred ends
 ///   the connection for it, and gives its text to every command in flight there, sent or not.
+/// - So is a redirection, which fred is told not to follow.
 /// - All else is `Unknown`. A command that timed out in fred's queue will not be sent any more,
 ///   but its error is that of one which was.
 fn class_of(error: &Error) -> ErrorClass {
+    if is_redirection(error) {
+        return ErrorClass::Refused;
+    }
     match (error.kind(), error.details()) {
         (ErrorKind::Canceled, "Connection closed unexpectedly.")
         | (ErrorKind::Unknown, "Failed to send command to router.") => ErrorClass::NotSent,
+        // Nothing is sent before both sides are content with the certificates.
+        (_, details) if distrust(details).is_some() => ErrorClass::NotSent,
         (ErrorKind::IO | ErrorKind::Timeout | ErrorKind::Canceled | ErrorKind::Protocol, _) => {
             ErrorClass::Unknown
         }
@@ -81,6 +110,11 @@ fn class_of(error: &Error) -> ErrorClass {
         }
         _ => ErrorClass::Unknown,
     }
+}
+
+/// What fred makes of `MOVED` and `ASK` when it may follow none.
+fn is_redirection(error: &Error) -> bool {
+    error.kind() == &ErrorKind::Routing && error.details() == "Too many redirections."
 }
 
 /// Whether it begins with an error code of the protocol, such as `ERR` or `WRONGTYPE`.
@@ -93,7 +127,14 @@ fn has_code(details: &str) -> bool {
 /// The error's words, without the arguments that some servers repeat in them, and not too many.
 fn text_of(error: &Error) -> String {
     let details = error.details();
+    if details == "Failed to connect to all sentinel nodes." {
+        // fred does not tell why.
+        return "no sentinel lets us in: down, or they refuse REDIS_SENTINEL_PASSWORD".to_owned();
+    }
     let details = details.split(", with args beginning with").next().unwrap_or(details);
+    // Of an operating system's error fred tells how Rust writes it down: the words are enough.
+    let words = details.split_once("message: \"").and_then(|(_, rest)| rest.split_once('"'));
+    let details = words.map_or(details, |(words, _)| words);
     let text = if has_code(details) {
         details.to_owned()
     } else {
@@ -124,12 +165,15 @@ mod tests {
             (ErrorKind::Unknown, "Too many failed write attempts.", Unknown),
             (ErrorKind::Unknown, "Failed to route command.", Unknown),
             (ErrorKind::Unknown, "channel closed", Unknown),
-            (ErrorKind::Routing, "Too many redirections.", Unknown),
+            (ErrorKind::Routing, "Too many redirections.", Refused),
+            (ErrorKind::Unknown, "Too many redirections.", Unknown),
             (ErrorKind::Timeout, "Request timed out.", Unknown),
             (ErrorKind::IO, "Connection closed.", Unknown),
             (ErrorKind::IO, "Os { code: 104, kind: ConnectionReset }", Unknown),
             (ErrorKind::Protocol, "Invalid response frame type.", Unknown),
-            (ErrorKind::Tls, "InvalidCertificate(UnknownIssuer)", Unknown),
+            (ErrorKind::Tls, "InvalidCertificate(UnknownIssuer)", NotSent),
+            (ErrorKind::IO, "AlertReceived(CertificateRequired)", NotSent),
+            (ErrorKind::IO, "AlertReceived(InternalError)", Unknown),
             (ErrorKind::Cluster, "CLUSTERDOWN Hash slot not served", Unknown),
             (
                 ErrorKind::Unknown,
@@ -183,6 +227,9 @@ mod tests {
         let unknown = "ERR unknown command 'FOO', with args beginning with: 'session:acme:42' ";
         assert_eq!(text(unknown.to_owned()), "ERR unknown command 'FOO'");
         assert_eq!(text(format!("ERR {}", "x".repeat(1000))).chars().count(), LONGEST);
+        let refused = r#"Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }"#;
+        let refused = Error::new(ErrorKind::IO, refused);
+        assert_eq!(text_of(&refused), "IO Error: Connection refused");
         let timeout = Error::new(ErrorKind::Timeout, "Request timed out.");
         assert_eq!(text_of(&timeout), "Timeout Error: Request timed out.");
     }

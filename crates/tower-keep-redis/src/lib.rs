@@ -12,13 +12,18 @@
 //!    fred, while a `PING` is tried every 100 ms, give or take half. Its answer closes the
 //!    breaker. If it keeps opening, the probes slow down to every 400 ms.
 //! 5. A lost connection, or a caller that gave up, is reason for a `PING` as well, so that an
-//!    outage is noticed without any traffic, and a hang although nobody waits for its end.
+//!    outage is noticed without any traffic, and a hang although nobody waits for its end. In a
+//!    cluster or a pool a failure is too: others' successes must not hide the one that hangs.
 //! 6. What the server refuses (`OOM`, `READONLY`, `NOPERM`, `LOADING`, …) never opens the breaker:
 //!    it answered.
-//! 7. Nothing is sent twice. `MOVED` and `ASK` are followed.
-//! 8. Scripts run by their hash, and once in full where the server does not have them.
-//! 9. The state changes with one log line, `WARN` or `INFO`; a request logs nothing.
-//! 10. The connection, and all that runs for it, ends with the last [`Connection`].
+//! 7. Nothing is sent twice. `MOVED` and `ASK` are followed, by this crate and not by fred.
+//! 8. Clients that are stuck, on a full socket or in an attempt to connect, are replaced by fresh
+//!    ones, which begin to try beside them after 750 ms without a word from fred.
+//! 9. Large values have a connection of their own: [`Connection::bulk`].
+//! 10. Scripts run by their hash, and once in full where the server does not have them.
+//! 11. The state changes with one log line, `WARN` or `INFO`; a request logs nothing.
+//!     [`Connection::health`] tells more, and waits for nothing.
+//! 12. The connection, and all that runs for it, ends with the last [`Connection`].
 //!
 //! ```no_run
 //! use tower_keep_redis::{Connection, RedisConfig, Script};
@@ -64,30 +69,50 @@
 //! - A script that raises an error after a write has done that write, though it is `Refused`.
 //! - When a cluster node is lost while its slots move, fred itself may repeat what it had in
 //!   flight there: count on commands being done at least once in that moment.
-//! - There is one breaker. A cluster node that hangs costs the commands to it their deadline until
-//!   five fail in a row; from then on all are refused until every node answers.
+//! - There is one breaker. A cluster node that hangs costs the first commands to it their deadline;
+//!   from then on all are refused until every node answers.
 //!
 //! # Rights
 //!
 //! An ACL user needs `+ping +eval +evalsha`, `+select` for a database other than 0,
-//! `+cluster|slots +cluster|info` in a cluster, and what its scripts do.
+//! `+asking +client|id +cluster|slots +cluster|info` in a cluster, `+role` behind sentinels,
+//! `&keep:bus +subscribe +publish` for the [`Bus`], and what its scripts do. SECURITY.md has the
+//! whole lines.
 
 mod breaker;
+mod bulk;
+mod bus;
 mod client;
+mod clients;
+mod command;
 mod config;
 mod connection;
+mod deployment;
 mod endpoint;
 mod error;
 mod gate;
+mod health;
 mod probe;
+mod redirect;
 mod script;
 mod server;
 mod shared;
+mod state;
+mod tls;
 mod url;
+mod validate;
+mod vitals;
+mod watchdog;
 
 pub use fred;
 pub use tower_keep_core::{ConfigError, ErrorClass, StoreError};
 
 pub use self::{
-    breaker::ConnectionState, config::RedisConfig, connection::Connection, script::Script,
+    breaker::ConnectionState,
+    bus::{Bus, BusEvent, BusEvents, BusMessage, BusState, SharedBus},
+    config::RedisConfig,
+    connection::Connection,
+    health::{ConnectionHealth, LastError, ServerInfo, ServerRole},
+    script::Script,
+    tls::Pem,
 };

@@ -1,6 +1,8 @@
-//! The background tasks of a connection. They hold it weakly and end with its last handle.
+//! Asking the server whether it answers, and hearing what fred tells. The background tasks hold
+//! the connection weakly and end with its last handle.
 
 use std::{
+    collections::HashSet,
     hash::{BuildHasher, RandomState},
     sync::{Arc, Weak},
     time::Instant,
@@ -12,6 +14,7 @@ use fred::{
     interfaces::{ClientLike, EventInterface},
     types::config::Server,
 };
+use futures_util::future::{join, join_all, try_join_all};
 use tokio::{
     runtime::Handle,
     sync::{
@@ -22,38 +25,127 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{breaker::ConnectionState, error::Failure, shared::Shared};
+use crate::{
+    breaker::ConnectionState,
+    clients::Clients,
+    error::Failure,
+    health::ServerInfo,
+    shared::{Request, Shared},
+    watchdog,
+};
 
-type Events = Receiver<(Error, Option<Server>)>;
-
-/// Listens to what fred tells of its connections from now on.
-pub(crate) fn listen(client: &Client) -> Events {
-    client.error_rx()
+/// What fred tells of one client's connections.
+pub(crate) struct Events {
+    errors: Receiver<(Error, Option<Server>)>,
+    connects: Receiver<Server>,
+    /// Where it was connected already.
+    known: HashSet<Server>,
+    clustered: bool,
 }
 
-/// Starts the tasks.
+/// Listens to what fred tells of these from now on.
+pub(crate) fn listen(clients: &Clients) -> Vec<Events> {
+    let events = |client: &Client| Events {
+        errors: client.error_rx(),
+        connects: client.reconnect_rx(),
+        known: client.active_connections().into_iter().collect(),
+        clustered: client.is_clustered(),
+    };
+    clients.all().map(events).collect()
+}
+
+/// Starts the tasks of a new connection.
 pub(crate) fn start(shared: &Arc<Shared>, events: Vec<Events>, runtime: &Handle) {
-    for events in events {
-        runtime.spawn(relay(Arc::downgrade(shared), shared.states.subscribe(), events));
-    }
+    attend(shared, events, runtime);
     let suspicion = Arc::clone(&shared.suspicion);
     runtime.spawn(watch(Arc::downgrade(shared), shared.states.subscribe(), suspicion));
+    if shared.blueprint.is_some() {
+        runtime.spawn(watchdog::guard(Arc::downgrade(shared), shared.states.subscribe()));
+    }
 }
 
-/// Passes on what fred tells.
-async fn relay(shared: Weak<Shared>, states: watch::Receiver<ConnectionState>, mut events: Events) {
+/// Starts the tasks that pass on what fred tells of the clients in use.
+pub(crate) fn attend(shared: &Arc<Shared>, events: Vec<Events>, runtime: &Handle) {
+    let clients = Arc::downgrade(&shared.clients.load());
+    for events in events {
+        let (shared, states) = (Arc::downgrade(shared), shared.states.subscribe());
+        runtime.spawn(relay(shared, Weak::clone(&clients), states, events));
+    }
+}
+
+/// Passes on what fred tells, while these clients are in use.
+async fn relay(
+    shared: Weak<Shared>,
+    clients: Weak<Clients>,
+    states: watch::Receiver<ConnectionState>,
+    mut events: Events,
+) {
     loop {
         let event = tokio::select! {
             () = ended(states.clone()) => return,
-            event = events.recv() => event,
+            error = events.errors.recv() => error.map(|(error, _)| Err(Failure::from(error))),
+            server = events.connects.recv() => server.map(|server| Ok(events.known.insert(server))),
         };
-        let failure = match event {
-            Ok((error, _)) => Failure::from(error),
+        let event = match event {
+            Ok(event) => event,
             Err(RecvError::Lagged(_)) => continue,
             Err(RecvError::Closed) => return,
         };
-        let Some(shared) = shared.upgrade() else { return };
-        shared.troubled(failure);
+        let (Some(shared), Some(_)) = (shared.upgrade(), clients.upgrade()) else { return };
+        match event {
+            // Without a cluster another address is another primary: what was before is lost.
+            Ok(new) => shared.connected(!new || (!events.clustered && events.known.len() > 1)),
+            Err(failure) => shared.troubled(&failure),
+        }
+    }
+}
+
+impl Shared {
+    /// Asks the clients in use whether the server answers, and acts on what they say.
+    pub(crate) async fn probe(&self) -> Result<(), Failure> {
+        let clients = self.clients.load_full();
+        let answer = self.ping(&clients).await;
+        match &answer {
+            Ok(()) => self.recovered(),
+            // They may have been replaced for this very reason meanwhile.
+            Err(failure) if Arc::ptr_eq(&clients, &self.clients.load()) => {
+                self.unanswered(failure);
+            }
+            Err(_) => {}
+        }
+        answer
+    }
+
+    /// Whether the server answers a `PING`; of a cluster, whether every node does. Of several
+    /// clients one is enough, if none hangs: fred sees to one that has lost its connection, and
+    /// commands are given to the others, but what hangs would be given its share of them.
+    pub(crate) async fn ping(&self, clients: &Clients) -> Result<(), Failure> {
+        let deadline = Instant::now() + self.config.timeout;
+        let pings = clients.all().map(|client| self.ping_one(client, deadline));
+        let (answers, ()) = join(join_all(pings), self.meet(clients.pick(), deadline)).await;
+        let answered = answers.iter().any(Result::is_ok);
+        let grave = |failure: &Failure| failure.is_timeout() || !answered;
+        answers.into_iter().filter_map(Result::err).find(grave).map_or(Ok(()), Err)
+    }
+
+    async fn ping_one(&self, client: &Client, deadline: Instant) -> Result<(), Failure> {
+        let nodes = if self.clustered { client.active_connections() } else { Vec::new() };
+        let nodes: Vec<_> =
+            if nodes.is_empty() { vec![None] } else { nodes.into_iter().map(Some).collect() };
+        let ping = |node| self.exchange(client, Request::plain("PING", node), deadline);
+        try_join_all(nodes.into_iter().map(ping)).await.map(drop)
+    }
+
+    /// Asks a server that was not met yet what it is. Not being told is no failure.
+    async fn meet(&self, client: &Client, deadline: Instant) {
+        if !self.vitals.take_stranger() {
+            return;
+        }
+        match self.exchange(client, Request::plain("HELLO", None), deadline).await {
+            Ok(answer) => self.vitals.set_server(ServerInfo::read(answer)),
+            Err(failure) if failure.is_refused() => self.vitals.set_server(None),
+            Err(_) => self.vitals.meet_stranger(),
+        }
     }
 }
 
@@ -69,7 +161,7 @@ async fn watch(
         let Some(strong) = shared.upgrade() else { return };
         let up = strong.breaker.state() == ConnectionState::Up;
         let delay = strong.breaker.probe_delay(random.hash_one(Instant::now()));
-        let client = strong.clients.pick().clone();
+        let client = strong.client();
         drop(strong);
         tokio::select! {
             changed = states.changed() => if changed.is_err() { return } else { continue },
@@ -79,10 +171,7 @@ async fn watch(
         }
         drop(client);
         let Some(strong) = shared.upgrade() else { return };
-        match strong.ping().await {
-            Ok(()) => strong.recovered(),
-            Err(failure) => strong.unanswered(&failure),
-        }
+        let _ = strong.probe().await;
         drop(strong);
         if up {
             // Callers that give up at a high rate are not answered with as many probes.

@@ -1,21 +1,20 @@
 //! What fred is told of the server: where it is, who we are to it, and how it is trusted.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use fred::{
-    rustls::{ClientConfig, RootCertStore, crypto::ring::default_provider},
-    rustls_native_certs::load_native_certs,
-    types::{
-        RespVersion,
-        config::{
-            ClusterDiscoveryPolicy, Config, Server, ServerConfig, TlsConfig, TlsConnector,
-            TlsHostMapping,
-        },
+use fred::types::{
+    RespVersion,
+    config::{
+        ClusterDiscoveryPolicy, Config, Server, ServerConfig, TlsConfig, TlsConnector,
+        TlsHostMapping,
     },
 };
 use tower_keep_core::ConfigError;
 
-use crate::config::RedisConfig;
+use crate::{
+    config::RedisConfig,
+    deployment::{Deployment, Sentinel},
+};
 
 /// The part of fred's settings that names the server.
 pub(crate) fn fred_config(config: &RedisConfig) -> Result<Config, ConfigError> {
@@ -25,14 +24,30 @@ pub(crate) fn fred_config(config: &RedisConfig) -> Result<Config, ConfigError> {
         server.tls_server_name = (bare != host).then(|| bare.into());
         server
     });
-    let server = if config.clustered {
-        ServerConfig::Clustered {
-            hosts: hosts.collect(),
-            policy: ClusterDiscoveryPolicy::default(),
+    let server = match &config.deployment {
+        Deployment::Single => {
+            let first = hosts.next().ok_or_else(|| ConfigError::new("REDIS_HOST", "is missing"))?;
+            ServerConfig::Centralized { server: first }
         }
+        Deployment::Cluster => {
+            let policy = ClusterDiscoveryPolicy::default();
+            ServerConfig::Clustered { hosts: hosts.collect(), policy }
+        }
+        Deployment::Sentinel(sentinel) => {
+            let Sentinel { service, username, password } = sentinel.clone();
+            ServerConfig::Sentinel {
+                hosts: hosts.collect(),
+                service_name: service,
+                username,
+                password,
+            }
+        }
+    };
+    let tls = if config.tls {
+        let connector = TlsConnector::from(config.certificates.client_config()?);
+        Some(TlsConfig { connector, hostnames: TlsHostMapping::None })
     } else {
-        let server = hosts.next().ok_or_else(|| ConfigError::new("REDIS_HOST", "is missing"))?;
-        ServerConfig::Centralized { server }
+        None
     };
     Ok(Config {
         // Connecting goes on in the background when the server is down at start.
@@ -42,25 +57,19 @@ pub(crate) fn fred_config(config: &RedisConfig) -> Result<Config, ConfigError> {
         username: config.username.clone(),
         password: config.password.clone(),
         database: (config.database != 0).then_some(config.database),
-        tls: if config.tls { Some(tls()?) } else { None },
+        tls,
         ..Config::default()
     })
 }
 
-/// TLS with the system's roots, by a provider named here: left to choose, rustls panics in a
-/// program that links two.
-fn tls() -> Result<TlsConfig, ConfigError> {
-    let refused = |why: String| ConfigError::new("REDIS_TLS", why);
-    let found = load_native_certs();
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        return Err(refused("the system has no root certificates to check a server by".into()));
+/// The same for one more client. fred asks the first sentinel that takes a connection, again and
+/// again, even if that one hangs or does not know the primary: so each client begins with another.
+pub(crate) fn turned(config: &Config) -> Config {
+    static TURN: AtomicUsize = AtomicUsize::new(0);
+    let mut config = config.clone();
+    if let ServerConfig::Sentinel { hosts, .. } = &mut config.server {
+        let turn = TURN.fetch_add(1, Ordering::Relaxed).checked_rem(hosts.len());
+        hosts.rotate_left(turn.unwrap_or(0));
     }
-    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| refused(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConfig { connector: TlsConnector::from(config), hostnames: TlsHostMapping::None })
+    config
 }

@@ -1,10 +1,11 @@
 //! What all handles of one connection share, and the path of a command through it.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Instant,
 };
 
+use arc_swap::ArcSwap;
 use fred::{
     clients::Client,
     interfaces::ClientLike,
@@ -15,14 +16,16 @@ use fred::{
 };
 use tokio::sync::{Notify, SemaphorePermit, watch};
 use tower_keep_core::StoreError;
-use tracing::{info, warn};
 
 use crate::{
-    breaker::{Breaker, Change, ConnectionState, Ticket},
-    client::Clients,
+    breaker::{Breaker, ConnectionState, Ticket},
+    client::Blueprint,
+    clients::Clients,
     config::RedisConfig,
+    connection::Connection,
     error::Failure,
     gate::Gate,
+    vitals::Vitals,
 };
 
 #[derive(Debug)]
@@ -31,14 +34,19 @@ pub(crate) struct Shared {
     pub(crate) clustered: bool,
     /// Its limits are ours; its address is too, unless the client is the caller's.
     pub(crate) config: RedisConfig,
-    pub(crate) clients: Clients,
+    /// Those in use; others once these were found stuck.
+    pub(crate) clients: ArcSwap<Clients>,
+    /// What to replace them by; `None` for a client that is the caller's.
+    pub(crate) blueprint: Option<Blueprint>,
+    /// For large values; made when it is first asked for. `None` is this very one.
+    pub(crate) bulk: OnceLock<Option<Connection>>,
     pub(crate) breaker: Breaker,
-    gate: Gate,
+    pub(crate) gate: Gate,
+    pub(crate) vitals: Vitals,
+    /// The node that last took a command for a slot that was moving to it.
+    importer: Mutex<Option<Server>>,
     /// Prebuilt: an open breaker refuses at the cost of two counters.
     refusals: [StoreError; 2],
-    last_error: Mutex<Option<StoreError>>,
-    /// Why connecting fails; forgotten once it succeeds.
-    trouble: Mutex<Option<Failure>>,
     /// Asks the watch for a probe now.
     pub(crate) suspicion: Arc<Notify>,
     /// Tells of changes; its end tells the background tasks to end.
@@ -46,11 +54,19 @@ pub(crate) struct Shared {
 }
 
 /// One command of one round trip.
+#[derive(Clone)]
 pub(crate) struct Request {
     pub(crate) name: &'static str,
     pub(crate) hash: ClusterHash,
     pub(crate) node: Option<Server>,
     pub(crate) args: Vec<Value>,
+}
+
+impl Request {
+    /// A command without arguments, to this node or any.
+    pub(crate) fn plain(name: &'static str, node: Option<Server>) -> Self {
+        Self { name, hash: ClusterHash::Random, node, args: Vec::new() }
+    }
 }
 
 /// Leave to send, and a place among those under way.
@@ -64,7 +80,12 @@ pub(crate) struct Pass<'a> {
 }
 
 impl Shared {
-    pub(crate) fn new(config: RedisConfig, endpoint: String, clients: Clients) -> Self {
+    pub(crate) fn new(
+        config: RedisConfig,
+        endpoint: String,
+        clients: Arc<Clients>,
+        blueprint: Option<Blueprint>,
+    ) -> Self {
         let clustered = clients.all().any(ClientLike::is_clustered);
         let connected = clients.all().any(ClientLike::is_connected);
         let state = if connected { ConnectionState::Up } else { ConnectionState::Connecting };
@@ -73,16 +94,23 @@ impl Shared {
         Self {
             endpoint,
             clustered,
-            clients,
+            clients: ArcSwap::new(clients),
+            blueprint,
+            bulk: OnceLock::new(),
             breaker: Breaker::new(state, Instant::now()),
             gate: Gate::new(config.max_in_flight),
+            vitals: Vitals::new(Instant::now()),
+            importer: Mutex::default(),
             refusals,
-            last_error: Mutex::default(),
-            trouble: Mutex::default(),
             config,
             suspicion: Arc::default(),
             states: watch::Sender::new(state),
         }
+    }
+
+    /// The client whose turn it is.
+    pub(crate) fn client(&self) -> Client {
+        self.clients.load().pick().clone()
     }
 
     /// Leave to send a command, at once if there is a place, else as soon as there is one.
@@ -97,14 +125,15 @@ impl Shared {
     }
 
     /// Sends a command as every command is sent: with a deadline, refused when fred is not
-    /// connected, replayed never, redirected once.
+    /// connected, replayed never, and redirected never by fred.
     pub(crate) async fn exchange(
         &self,
         client: &Client,
         request: Request,
         deadline: Instant,
     ) -> Result<Value, Failure> {
-        let left = deadline.saturating_duration_since(Instant::now());
+        let begun = Instant::now();
+        let left = deadline.saturating_duration_since(begun);
         if left.is_zero() {
             // To fred, zero is no deadline at all.
             return Err(Failure::late());
@@ -118,70 +147,19 @@ impl Shared {
         };
         let command = CustomCommand::new_static(request.name, request.hash, false);
         let answer = client.with_options(&options).custom(command, request.args).await;
-        answer.map_err(Failure::from)
-    }
-
-    /// Whether the server answers a `PING`; of a cluster, every node that is connected.
-    pub(crate) async fn ping(&self) -> Result<(), Failure> {
-        let client = self.clients.pick();
-        let nodes = if self.clustered { client.active_connections() } else { Vec::new() };
-        let nodes: Vec<_> =
-            if nodes.is_empty() { vec![None] } else { nodes.into_iter().map(Some).collect() };
-        let deadline = Instant::now() + self.config.timeout;
-        for node in nodes {
-            let (name, hash, args) = ("PING", ClusterHash::Random, Vec::new());
-            self.exchange(client, Request { name, hash, node, args }, deadline).await?;
+        let answer = answer.map_err(Failure::from);
+        if answer.as_ref().err().is_none_or(Failure::is_refused) {
+            self.vitals.answered(begun.elapsed());
         }
-        Ok(())
+        answer
     }
 
-    /// The server answers: commands may go out.
-    pub(crate) fn recovered(&self) {
-        *lock(&self.trouble) = None;
-        if let Some(change) = self.breaker.close(Instant::now()) {
-            self.announce(change, None);
-        }
+    pub(crate) fn importer(&self) -> Option<Server> {
+        self.importer.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The server does not answer: commands are refused from here on.
-    pub(crate) fn lost(&self, failure: &Failure) {
-        if let Some(change) = self.breaker.open(Instant::now()) {
-            self.announce(change, Some(failure));
-        }
-    }
-
-    /// A probe was not answered.
-    pub(crate) fn unanswered(&self, failure: &Failure) {
-        self.remember(failure);
-        // Before the first connection there is nothing to lose.
-        if self.breaker.state() == ConnectionState::Up {
-            self.lost(failure);
-        }
-    }
-
-    /// fred failed to connect, or lost a connection.
-    pub(crate) fn troubled(&self, failure: Failure) {
-        self.remember(&failure);
-        match self.breaker.state() {
-            ConnectionState::Connecting => self.lost(&failure),
-            // It may be back within a moment: ask.
-            ConnectionState::Up => self.suspicion.notify_one(),
-            ConnectionState::Down => {}
-        }
-        *lock(&self.trouble) = Some(failure);
-    }
-
-    pub(crate) fn trouble(&self) -> Option<Failure> {
-        lock(&self.trouble).clone()
-    }
-
-    pub(crate) fn remember(&self, failure: &Failure) {
-        *lock(&self.last_error) = Some(failure.error().clone());
-    }
-
-    pub(crate) fn last_error(&self) -> Option<StoreError> {
-        // While it cannot connect, why not says more than that a command found it so.
-        self.trouble().map(Failure::into_error).or_else(|| lock(&self.last_error).clone())
+    pub(crate) fn set_importer(&self, node: Server) {
+        *self.importer.lock().unwrap_or_else(PoisonError::into_inner) = Some(node);
     }
 
     fn refusal(&self) -> StoreError {
@@ -189,23 +167,6 @@ impl Shared {
         let connecting =
             (self.breaker.state() == ConnectionState::Connecting).then_some(connecting);
         connecting.unwrap_or(down).clone()
-    }
-
-    fn announce(&self, change: Change, failure: Option<&Failure>) {
-        use ConnectionState::{Connecting, Up};
-        let endpoint = self.endpoint.as_str();
-        // What fred said of its connection tells more than the timeout of one command.
-        let cause = failure.map(|failure| self.trouble().unwrap_or_else(|| failure.clone()));
-        let reason = cause.as_ref().map(|cause| cause.error().message()).unwrap_or_default();
-        match (change.from, change.to) {
-            (Connecting, Up) => info!(endpoint, after = ?change.lasted, "connected to Redis"),
-            (_, Up) => info!(endpoint, down_for = ?change.lasted, "Redis answers again"),
-            (Connecting, _) => {
-                warn!(endpoint, reason, "cannot connect to Redis; trying again in the background");
-            }
-            _ => warn!(endpoint, reason, "lost Redis; its commands are refused until it answers"),
-        }
-        self.states.send_replace(change.to);
     }
 }
 
@@ -220,13 +181,19 @@ impl Pass<'_> {
             }
             Err(failure) => failure,
         };
-        self.shared.remember(&failure);
+        let now = Instant::now();
+        self.shared.vitals.failed(&failure, now);
         if !failure.trips() {
             self.shared.breaker.succeeded(self.ticket);
+            if failure.is_refused() {
+                self.shared.refused(&failure, now);
+            }
         } else if self.timely {
-            let change = self.shared.breaker.failed(self.ticket, Instant::now());
-            if let Some(change) = change {
+            if let Some(change) = self.shared.breaker.failed(self.ticket, now) {
                 self.shared.announce(change, Some(&failure));
+            } else if self.shared.clustered || self.shared.clients.load().is_pool() {
+                // The others' successes in between may hide one that hangs: ask each.
+                self.shared.suspicion.notify_one();
             }
         }
         Err(failure.into_error())
@@ -240,8 +207,4 @@ impl Drop for Pass<'_> {
             self.shared.suspicion.notify_one();
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -17,11 +17,15 @@ mod redis;
 ///
 /// | variable | default | meaning |
 /// |---|---|---|
-/// | `REDIS_URL` | unset: memory | `redis://`, `rediss://`, `redis-cluster://` or `rediss-cluster://`, then `[user:password@]host[:port][/database]` |
+/// | `REDIS_URL` | unset: memory | `redis://`, `redis-cluster://` or `redis-sentinel://` (with `rediss` for TLS), then `[user:password@]host[:port][/database]`; for sentinels also `?sentinelServiceName=…` |
 /// | `REDIS_HOST` `REDIS_PORT` `REDIS_USERNAME` `REDIS_PASSWORD` `REDIS_DB` `REDIS_TLS` | unset, 6379, unset, unset, 0, false | the same in parts; `REDIS_URL` wins, and a difference is a warning |
+/// | `REDIS_TLS_CA_FILE` | the system's roots | PEM file of the authorities to trust, and no other |
+/// | `REDIS_TLS_CERT_FILE` `REDIS_TLS_KEY_FILE` | unset | PEM files to show to a server that asks for a certificate |
+/// | `REDIS_SENTINEL_USERNAME` `REDIS_SENTINEL_PASSWORD` | unset | the login for the sentinels, if they want one; `sentinelUsername` and `sentinelPassword` in `REDIS_URL` win |
 /// | `REDIS_TIMEOUT_MS` | 75 | milliseconds a command may take, 1 to 60000 |
 /// | `REDIS_CONNECT_TIMEOUT_MS` | 5000 | milliseconds one attempt to connect may take, 1 to 60000 |
 /// | `REDIS_POOL_SIZE` | 1 | multiplexed connections per node, 1 to 64 |
+/// | `REDIS_PUBSUB_ENABLED` | true | `false`: what processes tell each other is known later, when it expires |
 /// | `RATE_LIMIT_MAX` | 100 | requests of the default rule, 1 to 1000000000 |
 /// | `RATE_LIMIT_WINDOW` | 900 | seconds of its window, 1 to 31536000 |
 /// | `RATE_LIMIT_TTL` | 900, or the window if that is longer | seconds that counters are kept at least, the window to 31536000 |
@@ -71,10 +75,12 @@ impl RateLimitConfig {
         let default = Self::default();
         let longest = MAX_WINDOW.as_secs();
         let max = env.number("RATE_LIMIT_MAX", 1..=MAX_LIMIT).unwrap_or(default.max);
-        let window = env.number("RATE_LIMIT_WINDOW", 1..=longest);
-        let window = window.unwrap_or(default.window.as_secs());
+        let told = env.number("RATE_LIMIT_WINDOW", 1..=longest);
+        let window = told.unwrap_or(default.window.as_secs());
+        let window_is_good = told.is_some() || !env.is_set("RATE_LIMIT_WINDOW");
         let ttl = env.number("RATE_LIMIT_TTL", 1..=longest);
         if let Some(ttl) = ttl
+            && window_is_good
             && ttl < window
         {
             let message = format!("`{ttl}` is less than the window of {window} seconds");

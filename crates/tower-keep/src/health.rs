@@ -41,13 +41,17 @@ impl fmt::Display for Status {
 }
 
 /// How a keep is, as known without asking anybody.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Health {
     /// Whether everything that is configured works.
     pub status: Status,
     /// Where state is kept.
     pub store: StoreKind,
-    /// What last went wrong with the store, while it is away.
-    pub last_error: Option<String>,
+    /// How the connection to Redis is; `None` in memory mode.
+    #[cfg(feature = "redis")]
+    pub redis: Option<crate::ConnectionHealth>,
+    /// How the bus to the other processes is; `None` while nobody uses it.
+    #[cfg(feature = "redis")]
+    pub bus: Option<crate::BusState>,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tower_keep_core::{ConfigError, StoreError};
-use tower_keep_rate_limit::{MemoryStore, RateLimitLayer, RateLimitLayerBuilder};
+use tower_keep_rate_limit::{MemoryStore, RateLimitLayer, RateLimitLayerBuilder, RuleNames};
 
 use crate::{
     config::Config,
@@ -22,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     /// Counts in memory mode, and while Redis is away.
     limits: Arc<MemoryStore>,
+    /// The rules of all rate-limit layers, which count together.
+    names: Arc<RuleNames>,
     config: Config,
 }
 
@@ -29,7 +31,7 @@ pub(crate) struct Shared {
 pub(crate) enum Store {
     Memory,
     #[cfg(feature = "redis")]
-    Redis(tower_keep_redis::Connection),
+    Redis(crate::redis::Redis),
 }
 
 impl Keep {
@@ -64,18 +66,22 @@ impl Keep {
         if let Some(redis) = config.redis.clone() {
             return Self::with_redis(redis, config);
         }
-        tracing::info!("keeping state in this process's memory, because {}", config.because());
-        Ok(Self::with(Store::Memory, config))
+        Ok(Self::in_memory(config))
     }
 
     /// Keeps everything in this process, whatever the environment says.
     pub fn memory() -> Self {
-        Self::with(Store::Memory, Config::default())
+        Self::in_memory(Config::default())
+    }
+
+    fn in_memory(config: Config) -> Self {
+        tracing::info!("keeping state in this process's memory, because {}", config.because());
+        Self::with(Store::Memory, config)
     }
 
     pub(crate) fn with(store: Store, config: Config) -> Self {
         let limits = Arc::new(MemoryStore::new());
-        Self { shared: Arc::new(Shared { store, limits, config }) }
+        Self { shared: Arc::new(Shared { store, limits, names: Arc::default(), config }) }
     }
 
     /// Begins a rate-limit layer on this keep's store.
@@ -83,7 +89,7 @@ impl Keep {
     /// Given no rule, it has one for each user of a tenant on each endpoint: `RATE_LIMIT_MAX`
     /// requests (100) per `RATE_LIMIT_WINDOW` (900 s). Any rule replaces that one. Layers of one
     /// keep count together where they have a rule of the same name and scope, on Redis and in
-    /// memory alike.
+    /// memory alike; such rules must have the same window, else `build` refuses the second.
     ///
     /// ```
     /// # use tower_keep::Keep;
@@ -92,16 +98,17 @@ impl Keep {
     /// # Ok::<_, tower_keep::ConfigError>(())
     /// ```
     pub fn rate_limit(&self) -> RateLimitLayerBuilder {
-        let Shared { store, limits, config } = &*self.shared;
+        let Shared { store, limits, names, config } = &*self.shared;
         let builder = RateLimitLayer::builder()
             .default_rule(config.rate_limit.default_rule())
             .key_life(config.rate_limit.ttl)
+            .names(Arc::clone(names))
             .trusted_proxies(config.trusted_proxies.clone());
         match store {
             Store::Memory => builder.memory_store(Arc::clone(limits)),
             #[cfg(feature = "redis")]
-            Store::Redis(connection) => {
-                let store = tower_keep_rate_limit::RedisStore::new(connection.clone());
+            Store::Redis(redis) => {
+                let store = tower_keep_rate_limit::RedisStore::new(redis.connection.clone());
                 builder.store_with_fallback(Arc::new(store), Arc::clone(limits))
             }
         }
@@ -110,11 +117,16 @@ impl Keep {
     /// How this keep is, without waiting for anybody.
     pub fn health(&self) -> Health {
         match &self.shared.store {
-            Store::Memory => {
-                Health { status: Status::Ok, store: StoreKind::Memory, last_error: None }
-            }
+            Store::Memory => Health {
+                status: Status::Ok,
+                store: StoreKind::Memory,
+                #[cfg(feature = "redis")]
+                redis: None,
+                #[cfg(feature = "redis")]
+                bus: None,
+            },
             #[cfg(feature = "redis")]
-            Store::Redis(connection) => crate::redis::health(connection),
+            Store::Redis(redis) => redis.health(),
         }
     }
 
@@ -133,7 +145,7 @@ impl Keep {
         match &self.shared.store {
             Store::Memory => Ok(()),
             #[cfg(feature = "redis")]
-            Store::Redis(connection) => connection.require().await,
+            Store::Redis(redis) => redis.connection.require().await,
         }
     }
 }

@@ -55,8 +55,8 @@ pub use tower_keep_core::{
     UserId,
 };
 pub use tower_keep_rate_limit::{
-    LimitStore, MemoryStore, OnStoreError, OnUnidentified, RateLimitLayer, RateLimitLayerBuilder,
-    RateLimitOutcome, Rule, Scope,
+    OnStoreError, OnUnidentified, RateLimitLayer, RateLimitLayerBuilder, RateLimitOutcome, Rule,
+    Scope,
 };
 
 #[cfg(doctest)]

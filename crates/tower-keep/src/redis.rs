@@ -1,7 +1,11 @@
 //! The part of a keep that knows Redis.
 
 use tower_keep_core::ConfigError;
-pub use tower_keep_redis::{Connection, ConnectionState, RedisConfig, fred};
+use tower_keep_redis::SharedBus;
+pub use tower_keep_redis::{
+    Bus, BusEvent, BusEvents, BusMessage, BusState, Connection, ConnectionHealth, ConnectionState,
+    LastError, Pem, RedisConfig, ServerInfo, ServerRole, fred,
+};
 
 use self::fred::clients::Client;
 
@@ -11,8 +15,34 @@ use crate::{
     keep::{Keep, Store},
 };
 
+/// What a keep in Redis owns.
+#[derive(Debug)]
+pub(crate) struct Redis {
+    pub(crate) connection: Connection,
+    /// Whether the bus is wanted.
+    pubsub: bool,
+    bus: SharedBus,
+}
+
+impl Redis {
+    fn new(connection: Connection, pubsub: bool) -> Self {
+        Self { connection, pubsub, bus: SharedBus::default() }
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        let connection = self.connection.health();
+        let up = connection.state == ConnectionState::Up;
+        Health {
+            status: if up { Status::Ok } else { Status::Degraded },
+            store: StoreKind::Redis,
+            redis: Some(connection),
+            bus: self.bus.state(),
+        }
+    }
+}
+
 impl Keep {
-    /// Keeps state in the Redis at `url` (`redis://`, `rediss://`, `redis-cluster://`), with the
+    /// Keeps state in the Redis at `url` (`redis://`, `redis-cluster://`, `redis-sentinel://`), with the
     /// default settings, whatever the environment says. Redis need not be up.
     ///
     /// # Errors
@@ -31,18 +61,19 @@ impl Keep {
     /// reconnect policy, or with `max_command_buffer_len` above 0; and outside a tokio runtime.
     pub fn from_fred(client: Client) -> Result<Self, ConfigError> {
         let connection = Connection::from_fred(client)?;
-        tracing::info!("keeping state in Redis through the given client");
-        Ok(Self::with(Store::Redis(connection), Config::default()))
+        let endpoint = connection.endpoint();
+        tracing::info!("keeping state in Redis at {endpoint}, through the program's own client");
+        Ok(Self::with(Store::Redis(Redis::new(connection, true)), Config::default()))
     }
 
     pub(crate) fn with_redis(redis: RedisConfig, config: Config) -> Result<Self, ConfigError> {
-        let (endpoint, timeout) = (redis.endpoint(), redis.timeout());
+        let (endpoint, timeout, pubsub) = (redis.endpoint(), redis.timeout(), redis.pubsub());
         let connection = Connection::connect(redis)?;
         tracing::info!(
             "keeping state in Redis at {endpoint}, at most {timeout:?} per command, because {}",
             config.because()
         );
-        Ok(Self::with(Store::Redis(connection), config))
+        Ok(Self::with(Store::Redis(Redis::new(connection, pubsub)), config))
     }
 
     /// The shared fred client, or `None` in memory mode. It is a clone of the one in use now: ask
@@ -50,16 +81,23 @@ impl Keep {
     pub fn redis(&self) -> Option<Client> {
         match &self.shared.store {
             Store::Memory => None,
-            Store::Redis(connection) => Some(connection.client()),
+            Store::Redis(redis) => Some(redis.connection.client()),
         }
     }
-}
 
-pub(crate) fn health(connection: &Connection) -> Health {
-    let available = connection.is_available();
-    Health {
-        status: if available { Status::Ok } else { Status::Degraded },
-        store: StoreKind::Redis,
-        last_error: connection.last_error().filter(|_| !available).map(|error| error.to_string()),
+    /// The bus on which the processes that share a Redis tell each other what happened; `None` in
+    /// memory mode. It is opened for its first user, shared by all, and closed with the last.
+    ///
+    /// Where the server forbids it, or `REDIS_PUBSUB_ENABLED` is `false`, it is off: one log line
+    /// says so, and [`Keep::health`].
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] outside a tokio runtime.
+    pub fn bus(&self) -> Result<Option<Bus>, ConfigError> {
+        match &self.shared.store {
+            Store::Memory => Ok(None),
+            Store::Redis(redis) => redis.bus.get(&redis.connection, redis.pubsub).map(Some),
+        }
     }
 }

@@ -26,23 +26,22 @@ pub(crate) fn router(keep: &Keep) -> Result<Router, ConfigError> {
         .default_tenant("public")
         .known_tenants(FirstTenants::new(MAX_TENANTS, "public"))
         .build()?;
-    let rate_limit = keep
-        .rate_limit()
-        .legacy_headers(true)
-        .skip(|head| matches!(head.uri.path(), "/" | "/api/health"))
-        .build()?;
-    let stack = ServiceBuilder::new()
+    let rate_limit = keep.rate_limit().legacy_headers(true).build()?;
+    let limited = Router::new()
+        .route("/api/test/ratelimit", get(|| async { "within the limit\n" }))
+        .fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(ServiceBuilder::new().layer(principal).layer(rate_limit));
+    let around_all = ServiceBuilder::new()
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
         .layer(TraceLayer::new_for_http())
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(CatchPanicLayer::new())
-        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_TIMEOUT))
-        .layer(principal)
-        .layer(rate_limit);
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_TIMEOUT));
+    // These two take no tenant and are never limited.
     Ok(Router::new()
         .route("/", get(|| async { Html(include_str!("index.html")) }))
         .route("/api/health", get(health::health))
-        .route("/api/test/ratelimit", get(|| async { "within the limit\n" }))
         .with_state(keep.clone())
-        .layer(stack))
+        .merge(limited)
+        .layer(around_all))
 }

@@ -1,6 +1,11 @@
 //! The tower-keep stack in an axum application: `cargo run --release -p axum-app`.
 
-use std::{io::IsTerminal as _, net::SocketAddr, process::ExitCode, time::Duration};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    net::SocketAddr,
+    process::ExitCode,
+    time::Duration,
+};
 
 use tokio::{
     net::TcpListener,
@@ -46,6 +51,8 @@ async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     };
     let keep = Keep::new(config)?;
     let app = app::router(&keep)?;
+    // Held while the program runs, so that health tells how it is.
+    let _bus = keep.bus()?;
     // Redis may come later: until then requests are counted in this process.
     let wait = Duration::from_secs(1);
     match tokio::time::timeout(wait, keep.require_connection()).await {
@@ -108,14 +115,18 @@ impl Stop {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "this is what the program says to whoever started it")]
+/// What the program says to whoever started it.
 fn welcome(keep: &Keep, address: SocketAddr) {
     let store = keep.health().store;
-    println!("tower-keep's axum-app, keeping state in {store}: http://{address}");
-    println!("  curl -i http://{address}/api/test/ratelimit");
-    println!("  curl -s http://{address}/api/health");
-    println!(
-        "  for i in $(seq 105); do curl -s -o /dev/null -w '%{{http_code}}\\n' \
-         -H 'X-Tenant-Id: acme' http://{address}/api/test/ratelimit; done | sort | uniq -c"
+    let text = format!(
+        "tower-keep's axum-app, keeping state in {store}: http://{address}
+  curl -i http://{address}/api/test/ratelimit
+  curl -s http://{address}/api/health
+  for i in $(seq 105); do curl -s -o /dev/null -w '%{{http_code}}\\n' \
+         -H 'X-Tenant-Id: acme' http://{address}/api/test/ratelimit; done | sort | uniq -c
+"
     );
+    // Nobody may be listening; that is no reason not to serve.
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

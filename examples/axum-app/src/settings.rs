@@ -12,7 +12,11 @@ impl Settings {
     /// Reads `HOST` (default `127.0.0.1`) and `PORT` (default 3000; 0 takes a free one).
     #[expect(clippy::disallowed_methods, reason = "the program's own command line")]
     pub(crate) fn from_env() -> Result<Self, ConfigError> {
-        let text = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        // What is no text is no host and no port either; it is refused as what it looks like.
+        let text = |name| {
+            let value = std::env::var_os(name).filter(|value| !value.is_empty());
+            value.map(|value| value.to_string_lossy().into_owned())
+        };
         let host = text("HOST").unwrap_or_else(|| "127.0.0.1".to_owned());
         let port = text("PORT").unwrap_or_else(|| "3000".to_owned());
         let Ok(port) = port.parse() else {

@@ -7,7 +7,8 @@ use std::{
 
 use tower_keep::{KnownTenants, TenantId};
 
-/// Takes any tenant's name, but only so many different ones; a real service knows its tenants.
+/// Takes any tenant's name, but only so many different ones, until the program is started again.
+/// Anybody can use them up: a real service knows its tenants.
 pub(crate) struct FirstTenants {
     seen: Mutex<HashSet<TenantId>>,
     most: usize,

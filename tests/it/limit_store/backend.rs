@@ -9,11 +9,12 @@ use std::{
 };
 
 use tokio::{task::yield_now, time::sleep};
-use tower_keep::{LimitStore, StoreError, TenantId, UserId};
+use tower_keep::{StoreError, TenantId, UserId};
 use tower_keep_core::{
     key::{CounterKey, EndpointPart, UserPart},
     time::Clock,
 };
+use tower_keep_rate_limit::LimitStore;
 use tower_keep_rate_limit::{Limit, Standing, Verdict};
 
 /// A window that no test outlives.

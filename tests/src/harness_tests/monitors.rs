@@ -54,6 +54,17 @@ async fn the_harness_itself_is_not_counted() {
     }
 }
 
+/// Else a client that gets the port of an earlier connection of the harness would go uncounted.
+#[tokio::test]
+async fn the_harness_has_source_ports_of_its_own() {
+    let server = Server::start(Flavor::Redis).await;
+    let client = server.connect().await.unwrap().local_addr().unwrap().port();
+    for _ in 0..2_000 {
+        let own = server.connect_unseen().await.unwrap().local_addr().unwrap().port();
+        assert!((4_000..12_000).contains(&own) && own < client, "{own} {client}");
+    }
+}
+
 #[tokio::test]
 async fn what_the_server_does_not_show() {
     for flavor in Flavor::ALL {

@@ -63,7 +63,7 @@ where
 /// Takes the tenant from one request header. A header that is empty, repeated, not ASCII or no
 /// valid tenant is refused; a missing one leaves the tenant open.
 #[derive(Clone, Debug)]
-pub struct FromHeader(pub(super) HeaderName);
+pub(super) struct FromHeader(pub(super) HeaderName);
 
 impl FromHeader {
     fn tenant(&self, value: &HeaderValue) -> Result<TenantId, InvalidPrincipal> {

@@ -6,7 +6,8 @@ use http::{HeaderName, HeaderValue, StatusCode, request::Parts};
 use tower_layer::Layer;
 
 use super::{
-    FromHeader, InvalidPrincipal, Principal, PrincipalExtractor, SetPrincipal, extract::Fixed,
+    InvalidPrincipal, Principal, PrincipalExtractor, SetPrincipal,
+    extract::{Fixed, FromHeader},
 };
 use crate::{ConfigError, GrpcCode, Rejection, TenantId};
 

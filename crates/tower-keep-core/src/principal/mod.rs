@@ -11,7 +11,7 @@ mod layer;
 mod service;
 
 pub use self::{
-    extract::{FromHeader, InvalidPrincipal, PrincipalExtractor},
+    extract::{InvalidPrincipal, PrincipalExtractor},
     layer::{KnownTenants, PrincipalLayer, PrincipalLayerBuilder},
     service::{PrincipalFuture, SetPrincipal},
 };

@@ -34,6 +34,7 @@ pub(super) struct Shard {
     counters: IndexMap<u128, Counter, BuildHasherDefault<Fingerprint>>,
     /// Where the next sweep goes on.
     cursor: usize,
+    checks: usize,
     /// The state of a linear congruential generator; samples need no better.
     dice: u64,
 }
@@ -47,8 +48,16 @@ impl Shard {
         self.counters.contains_key(&key)
     }
 
-    pub(super) fn put(&mut self, key: u128, counter: Counter) {
-        self.counters.insert(key, counter);
+    /// Keeps a counter, and says whether it is a new one.
+    pub(super) fn put(&mut self, key: u128, counter: Counter) -> bool {
+        self.counters.insert(key, counter).is_none()
+    }
+
+    /// Counts the checks; every so often says that it is time to visit another shard, and which
+    /// turn it is.
+    pub(super) fn tick(&mut self, every: usize) -> Option<usize> {
+        self.checks = self.checks.wrapping_add(1);
+        self.checks.is_multiple_of(every).then_some(self.checks / every)
     }
 
     /// Drops those of the next `batch` counters whose window has ended; says how many.

@@ -46,6 +46,8 @@ fn zero_negative_huge_and_non_numeric_values_are_refused() {
         assert_eq!(refused(&[("RATE_LIMIT_WINDOW", bad)]), ["RATE_LIMIT_WINDOW"], "{bad:?}");
     }
     assert_eq!(refused(&[("RATE_LIMIT_TTL", "899")]), ["RATE_LIMIT_TTL"]);
+    let one = [("RATE_LIMIT_WINDOW", "abc"), ("RATE_LIMIT_TTL", "60")];
+    assert_eq!(refused(&one), ["RATE_LIMIT_WINDOW"], "one mistake is one problem");
     assert_eq!(refused(&[("TRUSTED_PROXIES", "10.0.0.0/8,proxy")]), ["TRUSTED_PROXIES"]);
 }
 
@@ -124,6 +126,75 @@ mod redis {
     fn parts_without_a_host_are_no_silent_memory_mode() {
         let parts = [("REDIS_PORT", "6379"), ("REDIS_PASSWORD", "secret")];
         assert_eq!(refused(&parts), ["REDIS_PORT", "REDIS_PASSWORD"]);
+    }
+
+    const URL: (&str, &str) = ("REDIS_URL", "rediss://cache");
+    const CA: &str = "REDIS_TLS_CA_FILE";
+    const CERTIFICATE: &str = "REDIS_TLS_CERT_FILE";
+    const KEY: &str = "REDIS_TLS_KEY_FILE";
+
+    #[test]
+    fn what_is_wrong_with_certificates_is_told_by_name() {
+        let nowhere = "/nowhere/hunter2.pem";
+        let nothing = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let table: [(&[_], &[_], &str); 7] = [
+            (&[URL, (CA, nowhere)], &[CA], "cannot be read"),
+            (&[URL, (CA, nothing)], &[CA], "no certificate in it"),
+            (&[URL, (KEY, nowhere)], &[KEY], CERTIFICATE),
+            (&[URL, (CERTIFICATE, nowhere)], &[CERTIFICATE], KEY),
+            (
+                &[URL, (CA, nowhere), (CERTIFICATE, nowhere), (KEY, nothing)],
+                &[CA, CERTIFICATE, KEY],
+                "no private key in it",
+            ),
+            (&[("REDIS_URL", "redis://cache"), (CA, nowhere)], &[CA], "without TLS"),
+            (&[("REDIS_URL", "no URL"), (CA, nowhere)], &["REDIS_URL", CA], "cannot be read"),
+        ];
+        for (variables, names, hint) in table {
+            assert_eq!(refused(variables), names, "{variables:?}");
+            let text = read(variables).unwrap_err().to_string();
+            assert!(text.contains(hint) && !text.contains("hunter2"), "{hint} in: {text}");
+        }
+        assert_eq!(refused(&[(CA, nothing)]), [CA], "alone it is no silent memory mode");
+    }
+
+    #[test]
+    fn sentinels_are_named_by_url_and_may_want_a_login() {
+        let user = ("REDIS_SENTINEL_USERNAME", "watch");
+        let password = ("REDIS_SENTINEL_PASSWORD", "hunter2");
+        let bare = ("REDIS_URL", "redis-sentinel://a?sentinelServiceName=main");
+        let login = |variables: &[_]| {
+            let config = read(variables).unwrap();
+            assert!(!format!("{config:?}").contains("hunter2"));
+            let redis = config.redis.unwrap();
+            let (user, password) = redis.sentinel_login().unwrap();
+            (user.map(str::to_owned), password.map(str::to_owned), config.warnings.len())
+        };
+        let expected = |user: Option<&str>, warnings| {
+            (user.map(str::to_owned), Some("hunter2".to_owned()), warnings)
+        };
+        assert_eq!(login(&[bare]), (None, None, 0));
+        assert_eq!(login(&[bare, password]), expected(None, 0));
+        assert_eq!(login(&[bare, user, password]), expected(Some("watch"), 0));
+        let full =
+            ("REDIS_URL", "redis-sentinel://a?sentinelServiceName=m&sentinelPassword=hunter2");
+        assert_eq!(login(&[full, password]), expected(None, 0));
+        assert_eq!(login(&[full, user, password]), expected(None, 1), "the URL wins");
+        assert_eq!(refused(&[bare, user]), [user.0]);
+        assert_eq!(refused(&[("REDIS_URL", "redis://a"), password]), [password.0]);
+        assert_eq!(refused(&[user, password]), [user.0, password.0]);
+    }
+
+    #[test]
+    fn publishing_can_be_switched_off() {
+        let pubsub = |value| {
+            let config = read(&[("REDIS_URL", "redis://h"), ("REDIS_PUBSUB_ENABLED", value)]);
+            config.unwrap().redis.unwrap()
+        };
+        assert_eq!(pubsub("true"), pubsub(""));
+        assert_eq!(pubsub("false"), pubsub("").with_pubsub(false));
+        let bad = [("REDIS_URL", "redis://h"), ("REDIS_PUBSUB_ENABLED", "maybe")];
+        assert_eq!(refused(&bad), ["REDIS_PUBSUB_ENABLED"]);
     }
 
     #[test]

@@ -22,14 +22,21 @@ async fn health_is_degraded_until_redis_is_back() {
     assert_eq!(health.status, 200);
     let health = health.json();
     assert_eq!(health["store"], "redis");
-    assert!(health["last_error"].is_string(), "{health}");
+    let redis = &health["redis"];
+    assert_eq!((redis["state"].as_str(), redis["breaker"].as_str()), (Some("down"), Some("open")));
+    assert!(redis["last_error"]["message"].is_string(), "{health}");
     // Meanwhile calls are counted in the process, from nothing.
     assert_eq!(app.statuses(6).await, [200, 200, 200, 200, 200, 429]);
 
     server.restart().await;
     let back = wait_until(Duration::from_secs(1), || app.is("ok")).await;
     assert!(back, "not back within a second: {}", app.log());
-    assert!(app.get("/api/health").await.json()["last_error"].is_null());
+    let redis = app.get("/api/health").await.json()["redis"].clone();
+    assert_eq!((redis["state"].as_str(), redis["breaker"].as_str()), (Some("up"), Some("closed")));
+    assert_eq!(redis["breaker_openings"], 1, "{redis}");
+    let knows =
+        || async { app.get("/api/health").await.json()["redis"]["server"]["version"].is_string() };
+    assert!(wait_until(PATIENT, knows).await, "it never learns what server it is");
     // This server kept nothing.
     assert_eq!(app.statuses(6).await, [200, 200, 200, 200, 200, 429]);
 }

@@ -1,0 +1,125 @@
+//! Callers that go on through a fault, and what they saw.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{task::JoinSet, time::sleep};
+use tower_keep_redis::{Connection, ConnectionState, ErrorClass, Script, fred::types::Value};
+
+use super::{ms, stage::Stage};
+
+/// Says what it was told, and how often it was told that.
+static TELL: Script = Script::new("return {ARGV[1], redis.call('HINCRBY', KEYS[1], ARGV[1], 1)}");
+
+/// One command that failed.
+struct Failed {
+    at: Instant,
+    took: Duration,
+    class: ErrorClass,
+    /// Whether the breaker was open before and after.
+    open: bool,
+    token: String,
+}
+
+#[derive(Default)]
+struct Seen {
+    answers: u64,
+    wrong: u64,
+    failed: Vec<Failed>,
+}
+
+/// Each with a key of its own.
+pub(super) struct Callers {
+    stop: Arc<AtomicBool>,
+    tasks: JoinSet<(usize, Seen)>,
+}
+
+/// What the callers saw of the fault, in a row of the table.
+pub(super) struct Report {
+    pub(super) first: Option<Duration>,
+    pub(super) open: Option<Duration>,
+    pub(super) wrong: u64,
+    pub(super) answers: u64,
+    pub(super) after_not_sent: u64,
+}
+
+impl Callers {
+    pub(super) fn keys() -> Vec<String> {
+        (0..8).map(|caller| format!("told:{{{caller}}}")).collect()
+    }
+
+    pub(super) fn start(connection: &Connection) -> Self {
+        let (stop, mut tasks) = (Arc::new(AtomicBool::new(false)), JoinSet::new());
+        for (caller, key) in Self::keys().into_iter().enumerate() {
+            let (connection, stop) = (connection.clone(), Arc::clone(&stop));
+            tasks.spawn(async move { (caller, call(&connection, caller, &key, &stop).await) });
+        }
+        Self { stop, tasks }
+    }
+
+    /// Ends them, and compares what they were told with what was done.
+    pub(super) async fn finish(self, stage: &Stage, since: Instant) -> Report {
+        self.stop.store(true, Ordering::Relaxed);
+        let all = self.tasks.join_all().await;
+        let mut report =
+            Report { first: None, open: None, wrong: 0, answers: 0, after_not_sent: 0 };
+        let (mut first, mut open) = (None, Vec::new());
+        for (caller, seen) in all {
+            report.answers += seen.answers;
+            report.wrong += seen.wrong;
+            for failed in seen.failed {
+                let not_sent = failed.class == ErrorClass::NotSent;
+                if not_sent {
+                    let tell = ["HEXISTS", &Self::keys()[caller], &failed.token];
+                    let done = stage.server_of(caller).command(&tell).await.unwrap();
+                    report.after_not_sent += u64::from(done.int() != 0);
+                }
+                if failed.open && not_sent {
+                    open.push(failed.took);
+                } else if failed.at >= since && first.is_none_or(|(at, _)| failed.at < at) {
+                    first = Some((failed.at, failed.took));
+                }
+            }
+        }
+        open.sort_unstable();
+        report.first = first.map(|(_, took)| took);
+        report.open = open.get(open.len() / 2).copied();
+        report
+    }
+}
+
+async fn call(connection: &Connection, caller: usize, key: &str, stop: &AtomicBool) -> Seen {
+    let mut seen = Seen::default();
+    for number in 0_u64.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let token = format!("{caller}-{number}");
+        let before = connection.state();
+        let at = Instant::now();
+        let args = vec![Value::from(token.as_str())];
+        let answer = connection.run_script(&TELL, vec![key.to_owned()], args).await;
+        let took = at.elapsed();
+        match answer {
+            Ok(answer) => {
+                seen.answers += 1;
+                let right = Value::Array(vec![token.as_str().into(), 1.into()]);
+                if answer != right {
+                    println!("wrong: told {token}, answered {answer:?}");
+                    seen.wrong += 1;
+                }
+            }
+            Err(error) => {
+                let open = [before, connection.state()] == [ConnectionState::Down; 2];
+                seen.failed.push(Failed { at, took, class: error.class(), open, token });
+            }
+        }
+        sleep(ms(4)).await;
+    }
+    seen
+}
