@@ -15,7 +15,7 @@
 //!    outage is noticed without any traffic, and a hang although nobody waits for its end. In a
 //!    cluster or a pool a failure is too: others' successes must not hide the one that hangs.
 //! 6. What the server refuses (`OOM`, `READONLY`, `NOPERM`, `LOADING`, …) never opens the breaker:
-//!    it answered.
+//!    it answered. One log line a minute says so, in the server's words.
 //! 7. Nothing is sent twice. `MOVED` and `ASK` are followed, by this crate and not by fred.
 //! 8. Clients that are stuck, on a full socket or in an attempt to connect, are replaced by fresh
 //!    ones, which begin to try beside them after 750 ms without a word from fred.
