@@ -40,6 +40,7 @@ async fn fails_over(flavor: Flavor) {
 
     sentinel.node_mut(0).restart().await;
     assert!(sentinel.wait_ok(LONG).await, "the old primary is a replica now");
+    assert_eq!(sentinel.primary().await.unwrap(), 1, "and the new one has stayed");
     assert_eq!(sentinel.nodes()[0].command(&["GET", "k"]).await.unwrap().text(), "w");
 }
 
