@@ -13,10 +13,14 @@
 //!    breaker. If it keeps opening, the probes slow down to every 400 ms.
 //! 5. A lost connection, or a caller that gave up, is reason for a `PING` as well, so that an
 //!    outage is noticed without any traffic, and a hang although nobody waits for its end. In a
-//!    cluster or a pool a failure is too: others' successes must not hide the one that hangs.
+//!    cluster or a pool a failure is too: others' successes must not hide the one that hangs. If
+//!    such a `PING` is not answered within the deadline, the breaker opens.
 //! 6. What the server refuses (`OOM`, `READONLY`, `NOPERM`, `LOADING`, …) never opens the breaker:
 //!    it answered. One log line a minute says so, in the server's words.
-//! 7. Nothing is sent twice. `MOVED` and `ASK` are followed, by this crate and not by fred.
+//! 7. This crate sends nothing twice. `MOVED` and `ASK` are followed, by this crate and not by
+//!    fred. While a slot moves, a script over several keys of which one is new is refused
+//!    (`TRYAGAIN`) until all have moved, and connected nodes are asked in turn for a key that has
+//!    left: leave no slot half moved.
 //! 8. Clients that are stuck, on a full socket or in an attempt to connect, are replaced by fresh
 //!    ones, which begin to try beside them after 750 ms without a word from fred.
 //! 9. Large values have a connection of their own: [`Connection::bulk`].

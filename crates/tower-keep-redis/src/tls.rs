@@ -47,7 +47,7 @@ pub(crate) fn distrust(details: &str) -> Option<String> {
 
 /// Certificates or a private key in PEM: as text, or in a file.
 ///
-/// A file is read whenever a connection is built. Its `Debug` shows neither text nor path.
+/// A file is read when a connection is built, and not again. Its `Debug` shows neither text nor path.
 ///
 /// ```
 /// use tower_keep_redis::{Pem, RedisConfig};

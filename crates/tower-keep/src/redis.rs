@@ -58,7 +58,8 @@ impl Keep {
     /// # Errors
     ///
     /// [`ConfigError`] for a client that would hang or be poisoned by an outage: one without a
-    /// reconnect policy, or with `max_command_buffer_len` above 0; and outside a tokio runtime.
+    /// reconnect policy, with `max_command_buffer_len` above 0, or in a cluster with
+    /// `max_redirections` above 0; and outside a tokio runtime.
     pub fn from_fred(client: Client) -> Result<Self, ConfigError> {
         let connection = Connection::from_fred(client)?;
         let endpoint = connection.endpoint();
