@@ -10,6 +10,8 @@ use crate::limit_store::site::{Kind, Site, ask, request};
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// How many requests of each kind are counted.
+/// A user's and its tenant's.
+const BLOCKS: usize = 2;
 const TIMES: usize = 20;
 const LIMIT: u64 = 20;
 
@@ -79,7 +81,8 @@ async fn a_request_costs_one_command_or_none() {
             let sent = monitor.drain().await;
             assert!(sent.iter().all(|line| line.name() == "EVALSHA"), "{sent:?}");
             let keys: Vec<_> = sent.iter().map(|line| line.args()[2].clone()).collect();
-            assert_eq!(keys, vec![rules.to_string().into_bytes(); TIMES], "a key for each rule");
+            let expected = (rules + BLOCKS).to_string().into_bytes();
+            assert_eq!(keys, vec![expected; TIMES], "a key for each rule, and for each block");
             let denied = cost(&mut monitor, &limited, StatusCode::TOO_MANY_REQUESTS, same).await;
             let nothing = cost(&mut monitor, &zero, StatusCode::TOO_MANY_REQUESTS, same).await;
             let skipped = cost(&mut monitor, &limited, StatusCode::OK, skipped).await
@@ -103,8 +106,9 @@ async fn a_rule_that_does_not_match_costs_nothing() {
     let mut monitor = site.monitor().await;
     assert_eq!(cost(&mut monitor, &alone, StatusCode::OK, |_| ()).await, 0);
     assert_eq!(cost(&mut monitor, &both, StatusCode::OK, |_| ()).await, TIMES);
-    let one_key = monitor.drain().await.iter().all(|line| line.args()[2] == b"1");
-    assert!(one_key, "only the rule that matched");
+    let one_rule = (1 + BLOCKS).to_string().into_bytes();
+    let keys = monitor.drain().await.iter().all(|line| line.args()[2] == one_rule);
+    assert!(keys, "only the rule that matched");
 }
 
 /// Once per node, and again after `SCRIPT FLUSH`: asked by hash, refused, sent in full.

@@ -43,7 +43,7 @@ impl Desk {
 
     async fn check(&self, counters: &[&Counter]) -> Verdict {
         let limits: Vec<_> = counters.iter().map(|counter| counter.limit()).collect();
-        self.store.check(&limits).await.unwrap()
+        self.store.check(&limits, &[]).await.unwrap()
     }
 
     async fn set(&self, key: &str, value: impl AsRef<[u8]>) {
@@ -303,7 +303,7 @@ async fn out_of_memory_is_refused() {
         let limits: Vec<_> = counters.iter().map(|counter| counter.limit()).collect();
         let begun = Instant::now();
         for _ in 0..20 {
-            let error = desk.store.check(&limits).await.unwrap_err();
+            let error = desk.store.check(&limits, &[]).await.unwrap_err();
             assert_eq!(error.class(), ErrorClass::Refused, "{error}");
             assert!(error.message().starts_with("OOM"), "{error}");
         }

@@ -19,6 +19,7 @@ mod harness;
 mod invariants;
 mod limit_script;
 mod limit_store;
+mod limit_twins;
 mod outage;
 mod rate_limit;
 mod soak;

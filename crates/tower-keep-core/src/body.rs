@@ -40,6 +40,19 @@ impl StdError for BodyError {
     }
 }
 
+/// Watches a response's body on its way out; dropped with it.
+pub trait WatchBody: Send + Sync + 'static {
+    /// So many bytes of data have gone by.
+    fn data(&self, bytes: usize);
+
+    /// The body has come to its end. May be called more than once; not called for a body that
+    /// fails or is dropped before.
+    fn end(&self);
+}
+
+/// What watches a body, if anything does.
+type Watch = Option<Box<dyn WatchBody>>;
+
 pin_project! {
     /// The response body of every layer: the inner service's, passed through frame by frame
     /// (trailers included), or a few bytes of a layer's own.
@@ -53,10 +66,10 @@ pin_project! {
     /// let own = ResponseBody::<http_body_util::Empty<bytes::Bytes>>::bytes("refused");
     /// assert_eq!(own.size_hint().exact(), Some(7));
     /// ```
-    #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
         kind: Kind<B>,
+        watch: Watch,
     }
 }
 
@@ -73,17 +86,29 @@ pin_project! {
 impl<B> ResponseBody<B> {
     /// The inner service's body.
     pub const fn inner(body: B) -> Self {
-        Self { kind: Kind::Inner { body } }
+        Self { kind: Kind::Inner { body }, watch: None }
+    }
+
+    /// The inner service's body, watched on its way.
+    pub fn watched(body: B, watch: impl WatchBody) -> Self {
+        Self { kind: Kind::Inner { body }, watch: Some(Box::new(watch)) }
     }
 
     /// A layer's own bytes.
     pub fn bytes(bytes: impl Into<Bytes>) -> Self {
-        Self { kind: Kind::Own { bytes: Some(bytes.into()).filter(|bytes| !bytes.is_empty()) } }
+        let bytes = Some(bytes.into()).filter(|bytes| !bytes.is_empty());
+        Self { kind: Kind::Own { bytes }, watch: None }
     }
 
     /// A body without a byte.
     pub const fn empty() -> Self {
-        Self { kind: Kind::Own { bytes: None } }
+        Self { kind: Kind::Own { bytes: None }, watch: None }
+    }
+}
+
+impl<B: fmt::Debug> fmt::Debug for ResponseBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseBody").field("kind", &self.kind).finish_non_exhaustive()
     }
 }
 
@@ -106,18 +131,34 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Poll::Ready(match self.project().kind.project() {
-            KindProjection::Inner { body } => ready!(body.poll_frame(cx))
-                .map(|frame| frame.map_err(|error| BodyError::Inner(error.into()))),
+        let this = self.project();
+        let frame = match this.kind.project() {
+            KindProjection::Inner { body } => {
+                let frame = ready!(body.poll_frame(cx));
+                frame.map(|frame| frame.map_err(|error| BodyError::Inner(error.into())))
+            }
             KindProjection::Own { bytes } => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
-        })
+        };
+        if let Some(watch) = this.watch {
+            match &frame {
+                Some(Ok(frame)) => watch.data(frame.data_ref().map_or(0, Bytes::len)),
+                Some(Err(_)) => {}
+                None => watch.end(),
+            }
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.kind {
+        let ended = match &self.kind {
             Kind::Inner { body } => body.is_end_stream(),
             Kind::Own { bytes } => bytes.is_none(),
+        };
+        // Whoever hears of the end here does not poll any further.
+        if let (true, Some(watch)) = (ended, &self.watch) {
+            watch.end();
         }
+        ended
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -160,6 +201,38 @@ mod tests {
         fn size_hint(&self) -> SizeHint {
             SizeHint::with_exact(41)
         }
+    }
+
+    /// Notes what it is told.
+    struct Notes(std::sync::Arc<std::sync::Mutex<Vec<usize>>>);
+
+    impl WatchBody for Notes {
+        fn data(&self, bytes: usize) {
+            self.0.lock().unwrap().push(bytes);
+        }
+
+        fn end(&self) {
+            self.0.lock().unwrap().push(usize::MAX);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_watch_sees_the_bytes_and_the_end() {
+        let seen = |frames: Vec<Result<Frame<Bytes>, &'static str>>| async {
+            let notes = std::sync::Arc::default();
+            let watch = Notes(std::sync::Arc::clone(&notes));
+            let _ = ResponseBody::watched(Script(frames.into()), watch).collect().await;
+            notes.lock().unwrap().clone()
+        };
+        let data = |text: &'static str| Ok(Frame::data(text.into()));
+        assert_eq!(seen(vec![]).await, [usize::MAX]);
+        let trailers = Ok(Frame::trailers(HeaderMap::new()));
+        assert_eq!(seen(vec![data("four"), data("ab"), trailers]).await, [4, 2, 0, usize::MAX]);
+        assert_eq!(seen(vec![data("four"), Err("broken")]).await, [4]);
+        let notes = std::sync::Arc::default();
+        let watch = Notes(std::sync::Arc::clone(&notes));
+        assert!(ResponseBody::watched(Script(VecDeque::new()), watch).is_end_stream());
+        assert_eq!(*notes.lock().unwrap(), [usize::MAX], "an empty body is never polled");
     }
 
     #[tokio::test]

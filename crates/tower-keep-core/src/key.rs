@@ -20,6 +20,9 @@ const ESCAPED: &AsciiSet =
 /// The channel on which processes that share a Redis tell each other what changed.
 pub const BUS: &str = "keep:bus";
 
+/// The name of the rule whose keys carry no rule name.
+pub const DEFAULT_RULE: &str = "default";
+
 /// The longest part written as it is, in bytes.
 const MAX_PART: usize = 96;
 
@@ -47,11 +50,24 @@ pub enum EndpointPart<'a> {
     Unmatched,
 }
 
+/// The part of a counter's key that a rule makes of the request itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CustomPart<'a> {
+    /// The rule makes none.
+    #[default]
+    Unused,
+    /// What it made.
+    Value(&'a str),
+    /// It found nothing to make one of: `~none`.
+    Missing,
+}
+
 /// The name of a rate-limit counter: `ratelimit:{tenant}:{user}:{endpoint}`, followed by
-/// `:{rule}` for every rule but the one called `default`.
+/// `:{rule}` for every rule but the one called `default`, and by `:{rule}:{part}` where the rule
+/// makes a part of its own.
 ///
 /// ```
-/// use tower_keep_core::{TenantId, UserId, key::{CounterKey, EndpointPart, UserPart}};
+/// use tower_keep_core::{TenantId, UserId, key::{CounterKey, CustomPart, EndpointPart, UserPart}};
 ///
 /// let (tenant, user) = (TenantId::new("acme")?, UserId::new("42")?);
 /// let key = CounterKey {
@@ -59,6 +75,7 @@ pub enum EndpointPart<'a> {
 ///     user: UserPart::User(&user),
 ///     endpoint: EndpointPart::Route("/items/{id}"),
 ///     rule: Some("burst"),
+///     part: CustomPart::Unused,
 /// };
 /// assert_eq!(key.spell(false), "ratelimit:acme:42:/items/%7Bid%7D:burst");
 /// assert_eq!(key.spell(true), "ratelimit:{acme}:42:/items/%7Bid%7D:burst");
@@ -74,37 +91,80 @@ pub struct CounterKey<'a> {
     pub endpoint: EndpointPart<'a>,
     /// The rule's name, unless it is the default rule. Made of characters that ids keep.
     pub rule: Option<&'a str>,
+    /// What the rule makes of the request, if it does.
+    pub part: CustomPart<'a>,
+}
+
+/// The name of a caller's block: `ratelimit:{tenant}:{user}:*:~block`.
+///
+/// ```
+/// use tower_keep_core::{TenantId, key::{BlockKey, UserPart}};
+///
+/// let tenant = TenantId::new("acme")?;
+/// let whole_tenant = BlockKey { tenant: &tenant, user: UserPart::All };
+/// assert_eq!(whole_tenant.spell(false), "ratelimit:acme:*:*:~block");
+/// # Ok::<_, tower_keep_core::InvalidId>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BlockKey<'a> {
+    /// Whose caller it is.
+    pub tenant: &'a TenantId,
+    /// Which user or address, or all.
+    pub user: UserPart<'a>,
+}
+
+impl BlockKey<'_> {
+    /// The key as text; see [`CounterKey::spell`].
+    pub fn spell(&self, tagged: bool) -> String {
+        let mut key = caller(self.tenant, self.user, tagged);
+        key.push_str(":*:~block");
+        key
+    }
 }
 
 impl CounterKey<'_> {
     /// The key as text. `tagged` puts the tenant in a hash tag, so that in a cluster all
     /// counters of a tenant lie in one slot and one script can touch several.
     pub fn spell(&self, tagged: bool) -> String {
-        let mut key = String::with_capacity(64);
-        key.push_str(if tagged { "ratelimit:{" } else { "ratelimit:" });
-        match self.tenant.name() {
-            Some(name) => push_id(&mut key, name),
-            None => key.push_str("~none"),
-        }
-        key.push_str(if tagged { "}:" } else { ":" });
-        match self.user {
-            UserPart::All => key.push('*'),
-            UserPart::User(user) => push_id(&mut key, user.as_str()),
-            UserPart::Address(address) => push_address(&mut key, address),
-            UserPart::Unidentified => key.push_str("~none"),
-        }
+        let mut key = caller(self.tenant, self.user, tagged);
         key.push(':');
         match self.endpoint {
             EndpointPart::All => key.push('*'),
             EndpointPart::Route(template) => push_id(&mut key, template),
             EndpointPart::Unmatched => key.push_str("~unmatched"),
         }
-        if let Some(rule) = self.rule {
+        if self.rule.is_some() || self.part != CustomPart::Unused {
             key.push(':');
-            push_id(&mut key, rule);
+            push_id(&mut key, self.rule.unwrap_or(DEFAULT_RULE));
+        }
+        match self.part {
+            CustomPart::Unused => {}
+            CustomPart::Value(part) => {
+                key.push(':');
+                push_id(&mut key, part);
+            }
+            CustomPart::Missing => key.push_str(":~none"),
         }
         key
     }
+}
+
+/// The beginning that all keys of one caller share: `ratelimit:{tenant}:{user}`.
+fn caller(tenant: &TenantId, user: UserPart<'_>, tagged: bool) -> String {
+    let mut key = String::with_capacity(64);
+    key.push_str(if tagged { "ratelimit:{" } else { "ratelimit:" });
+    match tenant.name() {
+        Some(name) => push_id(&mut key, name),
+        None => key.push_str("~none"),
+    }
+    key.push_str(if tagged { "}:" } else { ":" });
+    match user {
+        UserPart::All => key.push('*'),
+        UserPart::User(user) => push_id(&mut key, user.as_str()),
+        UserPart::Address(address) => push_address(&mut key, address),
+        UserPart::Unidentified => key.push_str("~none"),
+    }
+    key
 }
 
 fn push_id(key: &mut String, id: &str) {
@@ -185,7 +245,13 @@ mod tests {
     #[test]
     fn every_kind_of_part_is_spelled_as_documented() {
         let none = TenantId::NONE;
-        let key = |user, endpoint| CounterKey { tenant: &none, user, endpoint, rule: None };
+        let key = |user, endpoint| CounterKey {
+            tenant: &none,
+            user,
+            endpoint,
+            rule: None,
+            part: CustomPart::Unused,
+        };
         let v4 = ClientAddr::new("192.0.2.1".parse().unwrap());
         let v6 = ClientAddr::new("2001:db8::7".parse().unwrap());
         for (user, endpoint, spelled) in [
@@ -200,7 +266,17 @@ mod tests {
         ] {
             assert_eq!(key(user, endpoint).spell(false), spelled);
         }
-        assert_eq!(key(UserPart::All, EndpointPart::All).spell(true), "ratelimit:{~none}:*:*");
+        let all = key(UserPart::All, EndpointPart::All);
+        assert_eq!(all.spell(true), "ratelimit:{~none}:*:*");
+        for (rule, part, spelled) in [
+            (None, CustomPart::Value("gpt:4"), "ratelimit:~none:*:*:default:gpt%3A4"),
+            (Some("model"), CustomPart::Value("~none"), "ratelimit:~none:*:*:model:%7Enone"),
+            (Some("model"), CustomPart::Missing, "ratelimit:~none:*:*:model:~none"),
+        ] {
+            assert_eq!(CounterKey { rule, part, ..all }.spell(false), spelled);
+        }
+        let block = BlockKey { tenant: &none, user: UserPart::Address(v4) };
+        assert_eq!(block.spell(true), "ratelimit:{~none}:~ip-192.0.2.1:*:~block");
     }
 
     #[test]
@@ -226,6 +302,7 @@ mod tests {
                     user: UserPart::User(&user),
                     endpoint: EndpointPart::Route("/x"),
                     rule: None,
+                    part: CustomPart::Unused,
                 };
                 let text = key.spell(true);
                 // The tag is the whole tenant and nothing else.

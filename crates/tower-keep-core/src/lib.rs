@@ -11,7 +11,8 @@
 //!    says by [`ErrorClass`] what is known about a command that failed.
 //! 5. [`key`] is the one place that spells Redis keys, [`time`] the one that reads the clock.
 //! 6. [`Outcome`] and [`Observation`] count what became of each request.
-//! 7. [`take_ready`] is tower's clone-and-replace rule.
+//! 7. [`LateCost`] is where a service tells what a request turned out to cost.
+//! 8. [`take_ready`] is tower's clone-and-replace rule.
 //!
 //! Applications use these through the `tower-keep` crate, which re-exports them.
 //!
@@ -28,6 +29,7 @@ mod answer;
 mod body;
 mod error;
 mod id;
+mod late_cost;
 mod outcome;
 mod principal;
 mod ready;
@@ -37,9 +39,10 @@ mod route;
 pub use self::{
     address::{ClientAddr, PeerAddr, TrustedProxies},
     answer::Answer,
-    body::{BodyError, ResponseBody},
+    body::{BodyError, ResponseBody, WatchBody},
     error::{BoxError, ConfigError, ConfigProblem, ErrorClass, StoreError},
     id::{InvalidId, TenantId, UserId},
+    late_cost::{CostUnit, LateCost, SettleCost},
     outcome::{Instruments, Observation, Outcome},
     principal::{
         InvalidPrincipal, KnownTenants, Principal, PrincipalExtractor, PrincipalFuture,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use arrayvec::ArrayString;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::{rule::Rule, store::Standing};
+use crate::rule::Rule;
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -24,18 +24,16 @@ pub(crate) struct FieldChoice {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Told<'a> {
     pub(crate) rule: &'a Rule,
-    /// `None` for a limit of 0, which no store was asked about and which never resets.
-    pub(crate) standing: Option<Standing>,
+    pub(crate) limit: u64,
+    pub(crate) remaining: u64,
+    /// In how many milliseconds to come again; `None` for never.
+    pub(crate) resets_in_ms: Option<u64>,
 }
 
 impl Told<'_> {
-    fn remaining(&self) -> u64 {
-        self.standing.map_or(0, |standing| standing.remaining)
-    }
-
-    /// Seconds until the window ends, rounded up.
-    pub(crate) fn resets_in(&self) -> Option<u64> {
-        self.standing.map(|standing| standing.resets_in_ms.div_ceil(1000))
+    /// The same in seconds, rounded up.
+    fn resets_in(&self) -> Option<u64> {
+        self.resets_in_ms.map(|millis| millis.div_ceil(1000))
     }
 }
 
@@ -51,11 +49,11 @@ impl Fields {
     /// `policy` names the rules that matched; `tightest` is the limit to be told.
     pub(crate) fn new(
         choice: FieldChoice,
-        policy: Option<&HeaderValue>,
+        policy: Option<HeaderValue>,
         tightest: Option<Told<'_>>,
     ) -> Self {
         Self {
-            policy: policy.filter(|_| choice.standard).cloned(),
+            policy: policy.filter(|_| choice.standard),
             limit: tightest.filter(|_| choice.standard).map(|told| standard(&told)),
             legacy: tightest.filter(|_| choice.legacy).map(|told| legacy(&told)),
         }
@@ -81,7 +79,7 @@ impl Fields {
 fn standard(told: &Told<'_>) -> HeaderValue {
     // Room for the longest name and two of the largest numbers; a rule's name is plain ASCII.
     let mut text = ArrayString::<128>::new();
-    let _ = write!(text, "\"{}\";r={}", told.rule.name(), told.remaining());
+    let _ = write!(text, "\"{}\";r={}", told.rule.name(), told.remaining);
     if let Some(seconds) = told.resets_in() {
         let _ = write!(text, ";t={seconds}");
     }
@@ -91,8 +89,8 @@ fn standard(told: &Told<'_>) -> HeaderValue {
 fn legacy(told: &Told<'_>) -> [(HeaderName, HeaderValue); 3] {
     let reset = told.resets_in().unwrap_or_else(|| told.rule.window_seconds());
     [
-        (LEGACY_LIMIT, HeaderValue::from(told.rule.limit)),
-        (LEGACY_REMAINING, HeaderValue::from(told.remaining())),
+        (LEGACY_LIMIT, HeaderValue::from(told.limit)),
+        (LEGACY_REMAINING, HeaderValue::from(told.remaining)),
         (LEGACY_RESET, HeaderValue::from(reset)),
     ]
 }

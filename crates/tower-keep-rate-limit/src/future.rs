@@ -12,9 +12,20 @@ use tower_keep_core::{Answer, Dialect, Observation, Rejection, ResponseBody, Sto
 use tower_service::Service;
 
 use crate::{
-    fields::Fields, limiter::Limiter, outcome::RateLimitOutcome, policy::Decision, rules::Matched,
+    fields::Fields,
+    limiter::{Extras, Limiter, Pending},
+    outcome::RateLimitOutcome,
+    policy::Decision,
     store::Verdict,
 };
+
+/// What is done to whatever answer is given.
+#[derive(Default)]
+pub(crate) struct After {
+    pub(crate) fields: Fields,
+    pub(crate) exposed: Option<RateLimitOutcome>,
+    pub(crate) extras: Extras,
+}
 
 pin_project! {
     /// The answer of [`RateLimit`](crate::RateLimit) on its way.
@@ -24,9 +35,7 @@ pin_project! {
     {
         #[pin]
         state: State<S, B>,
-        // Both are added to whatever answer is given.
-        fields: Fields,
-        exposed: Option<RateLimitOutcome>,
+        after: After,
     }
 }
 
@@ -47,7 +56,7 @@ struct Asked<S, B> {
     service: S,
     head: Parts,
     body: B,
-    matched: Matched,
+    pending: Box<Pending>,
     limiter: Arc<Limiter>,
     observation: Observation<RateLimitOutcome>,
 }
@@ -56,33 +65,23 @@ impl<S, B> RateLimitFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(crate) const fn calling(
-        future: S::Future,
-        fields: Fields,
-        exposed: Option<RateLimitOutcome>,
-    ) -> Self {
-        Self { state: State::Calling { future }, fields, exposed }
+    pub(crate) const fn calling(future: S::Future, after: After) -> Self {
+        Self { state: State::Calling { future }, after }
     }
 
-    pub(crate) const fn refused(
-        rejection: Box<Rejection>,
-        dialect: Dialect,
-        fields: Fields,
-        exposed: Option<RateLimitOutcome>,
-    ) -> Self {
-        Self { state: State::Refused { refusal: Some((rejection, dialect)) }, fields, exposed }
+    pub(crate) const fn refused(rejection: Box<Rejection>, dialect: Dialect, after: After) -> Self {
+        Self { state: State::Refused { refusal: Some((rejection, dialect)) }, after }
     }
 
     pub(crate) fn asking(
         answer: Answer<Result<Verdict, StoreError>>,
-        matched: Matched,
+        pending: Box<Pending>,
         (service, head, body): (S, Parts, B),
         limiter: Arc<Limiter>,
         observation: Observation<RateLimitOutcome>,
     ) -> Self {
-        let asked = Asked { service, head, body, matched, limiter, observation };
-        let state = State::Asking { answer, asked: Some(asked) };
-        Self { state, fields: Fields::default(), exposed: None }
+        let asked = Asked { service, head, body, pending, limiter, observation };
+        Self { state: State::Asking { answer, asked: Some(asked) }, after: After::default() }
     }
 }
 
@@ -109,13 +108,13 @@ where
             match this.state.as_mut().project() {
                 StateProjection::Asking { answer, asked } => {
                     let result = ready!(Pin::new(answer).poll(cx));
-                    let Asked { mut service, head, body, matched, limiter, observation } =
+                    let Asked { mut service, mut head, body, pending, limiter, observation } =
                         asked.take().expect(DONE);
-                    let (decision, outcome) = limiter.conclude(&head, matched, result);
+                    let ((decision, outcome), extras) = limiter.conclude(&head, *pending, result);
                     observation.finish(outcome);
-                    *this.exposed = Some(outcome).filter(|_| limiter.expose_outcome);
                     let (state, fields) = match decision {
                         Decision::Pass(fields) => {
+                            extras.tell_inside(&mut head.extensions);
                             let future = service.call(Request::from_parts(head, body));
                             (State::Calling { future }, fields)
                         }
@@ -124,11 +123,16 @@ where
                             (State::Refused { refusal }, fields)
                         }
                     };
-                    *this.fields = fields;
+                    let exposed = Some(outcome).filter(|_| limiter.expose_outcome);
+                    *this.after = After { fields, exposed, extras };
                     this.state.set(state);
                 }
                 StateProjection::Calling { future } => {
-                    break ready!(future.poll(cx))?.map(ResponseBody::inner);
+                    let response = ready!(future.poll(cx))?;
+                    break match this.after.extras.take_closing() {
+                        None => response.map(ResponseBody::inner),
+                        Some(closing) => response.map(|body| ResponseBody::watched(body, closing)),
+                    };
                 }
                 StateProjection::Refused { refusal } => {
                     let (rejection, dialect) = refusal.take().expect(DONE);
@@ -136,10 +140,12 @@ where
                 }
             }
         };
-        std::mem::take(this.fields).write(response.headers_mut());
-        if let Some(outcome) = this.exposed.take() {
+        let After { fields, exposed, mut extras } = std::mem::take(this.after);
+        fields.write(response.headers_mut());
+        if let Some(outcome) = exposed {
             response.extensions_mut().insert(outcome);
         }
+        extras.tell_outside(response.extensions_mut());
         Poll::Ready(Ok(response))
     }
 }

@@ -6,15 +6,19 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use http::request::Parts;
 use tower_keep_core::{ConfigError, TrustedProxies, time::millis};
 use tower_layer::Layer;
 
 use crate::{
+    access::AccessList,
+    endpoint::GrpcEndpoints,
     fields::FieldChoice,
-    limiter::{Limiter, OnUnidentified},
+    limiter::{Limiter, Lists, OnUnidentified},
     memory::MemoryStore,
     names::RuleNames,
+    plans::Plans,
     rule::{MAX_WINDOW, Rule},
     rules::Rules,
     service::RateLimit,
@@ -54,13 +58,48 @@ impl RateLimitLayer {
             rules: Vec::new(),
             default_rule: None,
             names: Arc::default(),
+            lists: Lists::default(),
+            plans: None,
+            grpc_methods: None,
+            grpc_cap: None,
             key_life: DEFAULT_KEY_LIFE,
             proxies: TrustedProxies::none(),
             skip: Skip::default(),
             on_unidentified: OnUnidentified::default(),
             fields: FieldChoice { standard: true, legacy: false },
             expose_outcome: false,
+            expose_decision: false,
         }
+    }
+
+    /// Puts other rules in the place of those there are, for all services of this layer and from
+    /// the next request on. Counters stay: a limit that is raised admits at once, one that is
+    /// lowered counts what was counted.
+    ///
+    /// # Errors
+    ///
+    /// As [`RateLimitLayerBuilder::build`]. The rules stay as they are.
+    pub fn reload_rules(&self, rules: impl IntoIterator<Item = Rule>) -> Result<(), ConfigError> {
+        let limiter = &self.limiter;
+        let rules = Rules::new(rules.into_iter().collect(), limiter.key_life_ms)?;
+        limiter.names.exchange(limiter.rules.load().all(), rules.all())?;
+        limiter.rules.store(Arc::new(rules));
+        Ok(())
+    }
+
+    /// Puts other lists in the place of those of [`RateLimitLayerBuilder::allow`] and
+    /// [`RateLimitLayerBuilder::deny`].
+    ///
+    /// # Errors
+    ///
+    /// As [`RateLimitLayerBuilder::build`]. The lists stay as they are.
+    pub fn reload_lists(&self, allow: AccessList, deny: AccessList) -> Result<(), ConfigError> {
+        let mut error = ConfigError::default();
+        allow.validate("allow", &mut error);
+        deny.validate("deny", &mut error);
+        error.into_result(())?;
+        self.limiter.lists.store(Arc::new(Lists { allow, deny }));
+        Ok(())
     }
 }
 
@@ -81,12 +120,17 @@ pub struct RateLimitLayerBuilder {
     rules: Vec<Rule>,
     default_rule: Option<Rule>,
     names: Arc<RuleNames>,
+    lists: Lists,
+    plans: Option<Arc<dyn Plans>>,
+    grpc_methods: Option<Vec<String>>,
+    grpc_cap: Option<usize>,
     key_life: Duration,
     proxies: TrustedProxies,
     skip: Skip,
     on_unidentified: OnUnidentified,
     fields: FieldChoice,
     expose_outcome: bool,
+    expose_decision: bool,
 }
 
 impl RateLimitLayerBuilder {
@@ -135,6 +179,43 @@ impl RateLimitLayerBuilder {
     /// Shares the names of rules with the other layers on the same store.
     pub fn names(mut self, names: Arc<RuleNames>) -> Self {
         self.names = names;
+        self
+    }
+
+    /// Lets these callers pass uncounted (default: nobody). Their answers carry no rate-limit
+    /// fields.
+    pub fn allow(mut self, callers: AccessList) -> Self {
+        self.lists.allow = callers;
+        self
+    }
+
+    /// Refuses these callers with 403 (`PERMISSION_DENIED` over gRPC), whatever their limits
+    /// (default: nobody). Who is on both lists is refused.
+    pub fn deny(mut self, callers: AccessList) -> Self {
+        self.lists.deny = callers;
+        self
+    }
+
+    /// Asks for the limits of each tenant (default: the rules' own).
+    pub fn plans(mut self, plans: impl Plans) -> Self {
+        self.plans = Some(Arc::new(plans));
+        self
+    }
+
+    /// Counts these gRPC methods, such as `/shop.Orders/Place`, as endpoints of their own where no
+    /// [`RouteTemplate`](tower_keep_core::RouteTemplate) is told; all others are `~unmatched`
+    /// (default: all are).
+    pub fn grpc_methods<M: Into<String>>(mut self, methods: impl IntoIterator<Item = M>) -> Self {
+        self.grpc_methods = Some(methods.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// As [`grpc_methods`](Self::grpc_methods), for a program that cannot list them: the first
+    /// `most` paths that each tenant calls are endpoints of their own, further ones `~unmatched`.
+    /// The path is the caller's to choose: whoever uses up a tenant's places has the others of
+    /// that tenant count as `~unmatched`, so prefer the list.
+    pub const fn grpc_methods_up_to(mut self, most: usize) -> Self {
+        self.grpc_cap = Some(most);
         self
     }
 
@@ -192,18 +273,37 @@ impl RateLimitLayerBuilder {
         self
     }
 
+    /// Whether a [`RateLimitDecision`](crate::RateLimitDecision) over all rules is put into the
+    /// response's extensions (default: no).
+    pub const fn expose_decision(mut self, expose: bool) -> Self {
+        self.expose_decision = expose;
+        self
+    }
+
     /// The layer.
     ///
     /// # Errors
     ///
     /// [`ConfigError`] that names everything wrong at once: no store, no rule, more than 8, two
-    /// of one name, a limit, window or key life out of range, a scope of user and address.
+    /// of one name, a limit, window, burst or key life out of range, a scope of user and address, a
+    /// path that is no pattern, a network that is none.
     pub fn build(self) -> Result<RateLimitLayer, ConfigError> {
         let mut error = ConfigError::default();
         if self.key_life > MAX_WINDOW {
             let message = format!("{:?} is over {} s", self.key_life, MAX_WINDOW.as_secs());
             error.push("key_life", message);
         }
+        self.lists.allow.validate("allow", &mut error);
+        self.lists.deny.validate("deny", &mut error);
+        let endpoints = match (self.grpc_methods, self.grpc_cap) {
+            (Some(_), Some(_)) => {
+                error.push("grpc_methods", "give either a list of methods or a number of them");
+                GrpcEndpoints::Unmatched
+            }
+            (Some(methods), None) => GrpcEndpoints::Listed(methods.into_iter().collect()),
+            (None, Some(most)) => GrpcEndpoints::capped(most),
+            (None, None) => GrpcEndpoints::Unmatched,
+        };
         let mut rules = self.rules;
         if rules.is_empty() {
             rules.extend(self.default_rule);
@@ -214,17 +314,23 @@ impl RateLimitLayerBuilder {
         }
         let (Ok(rules), Some(store)) = (rules, self.store) else { return Err(error) };
         error.into_result(())?;
-        self.names.take(rules.all())?;
+        self.names.exchange(&[], rules.all())?;
         Ok(RateLimitLayer {
             limiter: Arc::new(Limiter {
-                rules,
+                rules: ArcSwap::from_pointee(rules),
+                lists: ArcSwap::from_pointee(self.lists),
+                plans: self.plans,
+                endpoints,
                 store,
                 fallback: self.fallback,
+                names: self.names,
+                key_life_ms: millis(self.key_life),
                 proxies: self.proxies,
                 skip: self.skip,
                 on_unidentified: self.on_unidentified,
                 fields: self.fields,
                 expose_outcome: self.expose_outcome,
+                expose_decision: self.expose_decision,
                 warned: AtomicBool::new(false),
             }),
         })

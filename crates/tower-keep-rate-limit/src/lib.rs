@@ -77,15 +77,21 @@
 //! The memory store fails only when it is full of counters that are at their limit: a newcomer then
 //! passes uncounted, or is answered with 503 where a rule is `Closed`.
 
+mod access;
 mod algorithm;
+mod decision;
+mod endpoint;
 mod fields;
 mod future;
+mod late;
 mod layer;
 mod limiter;
 mod memory;
 mod names;
 mod outcome;
+mod plans;
 mod policy;
+mod question;
 #[cfg(feature = "redis")]
 mod redis;
 mod rule;
@@ -101,13 +107,17 @@ pub use arrayvec::ArrayVec;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
 pub use self::{
+    access::AccessList,
+    algorithm::Algorithm,
+    decision::{RateLimitDecision, RuleStanding},
     future::RateLimitFuture,
     layer::{RateLimitLayer, RateLimitLayerBuilder},
     limiter::OnUnidentified,
     memory::MemoryStore,
     names::RuleNames,
     outcome::RateLimitOutcome,
-    rule::{MAX_LIMIT, MAX_WINDOW, OnStoreError, Rule, Scope},
+    plans::{Plans, Quota},
+    rule::{MAX_LIMIT, MAX_WINDOW, Mode, OnStoreError, Rule, Scope},
     service::RateLimit,
-    store::{Limit, LimitStore, MAX_LIMITS, Standing, Verdict},
+    store::{Limit, LimitStore, MAX_LIMITS, NEVER, Settlement, Standing, Verdict},
 };

@@ -11,16 +11,24 @@ use std::{
 
 use arrayvec::ArrayVec;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
-use tower_keep_core::{Answer, StoreError, time::Clock};
-
-use crate::{
-    algorithm::fixed_window::Window,
-    store::{Limit, LimitStore, MAX_LIMITS, Standing, Verdict},
+use tower_keep_core::{
+    Answer, StoreError,
+    key::{BlockKey, CounterKey},
+    time::Clock,
 };
 
+use crate::{
+    algorithm::{Algorithm, Reading},
+    store::{Limit, LimitStore, MAX_LIMITS, Settlement, Standing, Verdict},
+};
+
+mod blocks;
 mod shard;
 
-use self::shard::{Counter, Shard};
+use self::{
+    blocks::Blocks,
+    shard::{Counter, Shard},
+};
 
 /// Counters kept unless told otherwise: about 100 MiB when full.
 const DEFAULT_CAPACITY: usize = 1_000_000;
@@ -52,6 +60,7 @@ const VISIT_EVERY: usize = 64;
 /// ```
 pub struct MemoryStore {
     shards: Box<[Mutex<Shard>]>,
+    blocks: Blocks,
     secret: (u64, u64),
     clock: Clock,
     capacity: usize,
@@ -64,6 +73,7 @@ impl MemoryStore {
         let random = RandomState::new();
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            blocks: Blocks::default(),
             // Callers choose parts of the keys; a secret keeps them from choosing collisions.
             secret: (random.hash_one(0_u8), random.hash_one(1_u8)),
             clock: Clock::system(),
@@ -96,38 +106,45 @@ impl MemoryStore {
         self.len() == 0
     }
 
-    fn decide(&self, limits: &[Limit<'_>]) -> Result<Verdict, StoreError> {
+    fn decide(&self, limits: &[Limit<'_>], blocks: &[BlockKey<'_>]) -> Result<Verdict, StoreError> {
         let now = self.clock.now().0;
         let first = limits.first().filter(|_| limits.len() <= MAX_LIMITS);
         // Other numbers are a caller's bug; no limit is silently left out.
         let Some(first) = first else {
             return Err(StoreError::refused("a check has 1 to 8 limits"));
         };
+        let blocked_ms = self.blocked(blocks, now);
         let fingerprints: ArrayVec<u128, MAX_LIMITS> =
             limits.iter().map(|limit| self.fingerprint(&limit.key)).collect();
-        let home = self.home(first);
+        let home = self.home(&first.key);
         let mut shard = self.lock(home);
-        let windows: ArrayVec<Window, MAX_LIMITS> = limits
+        let readings: ArrayVec<(Reading, u64), MAX_LIMITS> = limits
             .iter()
             .zip(&fingerprints)
-            .map(|(limit, key)| Window::at(shard.window(*key), limit.window_ms, now))
+            .map(|(limit, key)| {
+                let reading = Reading::of(shard.state(*key), limit.terms(), now * 1000);
+                (reading, reading.wait(limit.cost))
+            })
             .collect();
-        let allowed =
-            limits.iter().zip(&windows).all(|(limit, window)| window.remaining(limit.quota) > 0);
+        let fits =
+            limits.iter().zip(&readings).all(|(limit, (_, wait))| limit.shadow || *wait == 0);
+        let allowed = fits && blocked_ms == 0;
         let reserved =
             if allowed { self.make_room(&mut shard, home, &fingerprints, now)? } else { 0 };
         let mut added = 0;
-        let standings = limits.iter().zip(&fingerprints).zip(windows);
+        let standings = limits.iter().zip(&fingerprints).zip(readings);
         let limits = standings
-            .map(|((limit, key), mut window)| {
-                if allowed {
-                    window.count += 1;
-                    added += usize::from(shard.put(*key, Counter::new(window, limit)));
+            .map(|((limit, key), (mut reading, wait_ms))| {
+                let counted = allowed && wait_ms == 0 && limit.cost > 0;
+                if counted {
+                    reading.add(limit.cost.try_into().unwrap_or(i64::MAX));
                 }
-                Standing {
-                    remaining: window.remaining(limit.quota),
-                    resets_in_ms: window.resets_in(limit.window_ms, now),
+                let remaining = reading.remaining();
+                // What is stale is there already; nothing new comes in by a denial.
+                if counted || (reading.stale && shard.contains(*key)) {
+                    added += usize::from(shard.put(*key, Counter::new(&reading, limit, remaining)));
                 }
+                Standing { remaining, resets_in_ms: reading.resets_in(), wait_ms }
             })
             .collect();
         let swept = if added > 0 { shard.sweep(now, 4) } else { 0 };
@@ -137,7 +154,41 @@ impl MemoryStore {
         if let Some(turn) = visit {
             self.visit_idle_shard(home.wrapping_add(turn) % SHARDS, now);
         }
-        Ok(Verdict { allowed, limits })
+        Ok(Verdict { allowed, blocked_ms, known: false, at_ms: now, limits })
+    }
+
+    /// Corrects a counter, if its window is still the one that was counted in.
+    fn correct(&self, settlement: &Settlement<'_>) {
+        let Settlement { limit, difference, window } = settlement;
+        let now = self.clock.now().0;
+        let (key, home) = (self.fingerprint(&limit.key), self.home(&limit.key));
+        let mut shard = self.lock(home);
+        let stored = shard.state(key);
+        // A window that is not there counts nothing that could be corrected. GCRA's counter is
+        // forgotten as soon as all is due, and a late cost is owed nevertheless.
+        if stored.is_none() && limit.algorithm != Algorithm::Gcra {
+            return;
+        }
+        let mut reading = Reading::of(stored, limit.terms(), now * 1000);
+        if !reading.is_in(*window) {
+            return;
+        }
+        // A store that is full forgives.
+        let Ok(reserved) = self.make_room(&mut shard, home, &[key], now) else { return };
+        reading.add(*difference);
+        let remaining = reading.remaining();
+        let added = usize::from(shard.put(key, Counter::new(&reading, limit, remaining)));
+        drop(shard);
+        self.forget(reserved - added);
+    }
+
+    /// For how long the first of these callers that is blocked still is.
+    fn blocked(&self, blocks: &[BlockKey<'_>], now: u64) -> u64 {
+        if self.blocks.is_empty() {
+            return 0;
+        }
+        let longest = blocks.iter().map(|key| self.blocks.left(self.fingerprint(key), now)).max();
+        longest.unwrap_or_default()
     }
 
     /// Reserves places for those of `keys` that have none yet, and says how many.
@@ -194,9 +245,9 @@ impl MemoryStore {
         }
     }
 
-    fn home(&self, limit: &Limit<'_>) -> usize {
+    fn home(&self, key: &CounterKey<'_>) -> usize {
         let mut hasher = SipHasher13::new_with_keys(self.secret.0, self.secret.1);
-        limit.key.tenant.hash(&mut hasher);
+        key.tenant.hash(&mut hasher);
         usize::try_from(hasher.finish() % SHARDS as u64).unwrap_or_default()
     }
 
@@ -230,8 +281,33 @@ impl fmt::Debug for MemoryStore {
 }
 
 impl LimitStore for MemoryStore {
-    fn check(&self, limits: &[Limit<'_>]) -> Answer<Result<Verdict, StoreError>> {
-        Answer::ready(self.decide(limits))
+    fn check(
+        &self,
+        limits: &[Limit<'_>],
+        blocks: &[BlockKey<'_>],
+    ) -> Answer<Result<Verdict, StoreError>> {
+        Answer::ready(self.decide(limits, blocks))
+    }
+
+    fn settle(&self, settlements: &[Settlement<'_>]) -> Answer<Result<(), StoreError>> {
+        for settlement in settlements {
+            self.correct(settlement);
+        }
+        Answer::ready(Ok(()))
+    }
+
+    fn reset(&self, keys: &[CounterKey<'_>]) -> Answer<Result<(), StoreError>> {
+        for key in keys {
+            let fingerprint = self.fingerprint(key);
+            let removed = self.lock(self.home(key)).remove(fingerprint);
+            self.forget(usize::from(removed));
+        }
+        Answer::ready(Ok(()))
+    }
+
+    fn block(&self, key: BlockKey<'_>, for_ms: u64) -> Answer<Result<(), StoreError>> {
+        self.blocks.set(self.fingerprint(&key), self.clock.now().0, for_ms);
+        Answer::ready(Ok(()))
     }
 }
 

@@ -7,12 +7,15 @@ use std::{
 
 use tower_keep_core::ConfigError;
 
-use crate::rule::{Rule, Scope};
+use crate::{
+    algorithm::Algorithm,
+    rule::{Rule, Scope},
+};
 
 /// The rules of all layers on one store, by name.
 ///
 /// A rule's counters are found by its name and scope. Two layers that give the same name to
-/// rules of the same scope with different windows would end each other's windows, so the second
+/// rules of the same scope with different windows or algorithms would end each other's windows, so the second
 /// one is refused. Rules of the same name, scope and window count together; their limits may
 /// differ.
 ///
@@ -30,36 +33,65 @@ use crate::rule::{Rule, Scope};
 /// assert!(layer(Rule::per_user(3, hour).named("login")).is_ok());
 /// ```
 #[derive(Debug, Default)]
-pub struct RuleNames(Mutex<HashMap<String, Vec<(Scope, u64)>>>);
+pub struct RuleNames(Mutex<HashMap<String, Vec<Taken>>>);
+
+/// A name as several rules may use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Taken {
+    scope: Scope,
+    algorithm: Algorithm,
+    window_ms: u64,
+    /// How many rules do.
+    rules: usize,
+}
+
+impl Taken {
+    fn by(rule: &Rule) -> Self {
+        let (scope, algorithm) = (rule.scope, rule.algorithm);
+        Self { scope, algorithm, window_ms: rule.window_ms(), rules: 1 }
+    }
+
+    /// Whether both count in the same way.
+    fn is_like(&self, other: &Self) -> bool {
+        self.algorithm == other.algorithm && self.window_ms == other.window_ms
+    }
+}
 
 impl RuleNames {
-    /// Takes the names of `rules`, all or none.
-    pub(crate) fn take<'a>(
-        &self,
-        rules: impl Iterator<Item = &'a Rule> + Clone,
-    ) -> Result<(), ConfigError> {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Gives back the names of the rules `before`, and takes those of the rules `after`; all or
+    /// nothing.
+    pub(crate) fn exchange(&self, before: &[Rule], after: &[Rule]) -> Result<(), ConfigError> {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = names.clone();
+        for rule in before {
+            let uses = taken.entry(rule.name().to_owned()).or_default();
+            let by = Taken::by(rule);
+            if let Some(same) = uses.iter_mut().find(|it| it.scope == by.scope && it.is_like(&by)) {
+                same.rules -= 1;
+            }
+            uses.retain(|it| it.rules > 0);
+        }
         let mut error = ConfigError::default();
-        for rule in rules.clone() {
-            let (name, here) = (rule.name(), rule.window_ms());
-            let same_keys = |other: &&(Scope, u64)| may_share_keys(other.0, rule.scope);
-            let mut others = taken.get(name).into_iter().flatten().filter(same_keys);
-            if let Some((_, there)) = others.find(|(_, there)| *there != here) {
+        for rule in after {
+            let by = Taken::by(rule);
+            let uses = taken.entry(rule.name().to_owned()).or_default();
+            let shares = |it: &&Taken| may_share_keys(it.scope, by.scope);
+            if let Some(other) = uses.iter().filter(shares).find(|it| !it.is_like(&by)) {
                 let message = format!(
-                    "another layer on the same store has a rule of this name, whose window is \
-                     {there} ms, not {here} ms: give one of them another name"
+                    "another layer on the same store has a rule of this name, which counts in \
+                     another way: its window is {} ms ({:?}), not {} ms ({:?}): give one of them \
+                     another name",
+                    other.window_ms, other.algorithm, by.window_ms, by.algorithm
                 );
-                error.push(format!("rule `{name}`"), message);
+                error.push(format!("rule `{}`", rule.name()), message);
+            }
+            match uses.iter_mut().find(|it| it.scope == by.scope && it.is_like(&by)) {
+                Some(same) => same.rules += 1,
+                None => uses.push(by),
             }
         }
         error.into_result(())?;
-        for rule in rules {
-            let entry = (rule.scope, rule.window_ms());
-            let entries = taken.entry(rule.name().to_owned()).or_default();
-            if !entries.contains(&entry) {
-                entries.push(entry);
-            }
-        }
+        *names = taken;
         Ok(())
     }
 }
@@ -81,7 +113,7 @@ mod tests {
     fn a_name_has_one_window_wherever_keys_may_be_shared() {
         let names = RuleNames::default();
         let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3600));
-        let take = |rule: Rule| names.take([rule].iter()).is_ok();
+        let take = |rule: Rule| names.exchange(&[], &[rule]).is_ok();
         assert!(take(Rule::per_user(100, minute)));
         assert!(take(Rule::per_user(7, minute)), "another limit is no other window");
         assert!(!take(Rule::per_user(100, hour)));
@@ -89,5 +121,19 @@ mod tests {
         assert!(take(Rule::per_tenant(100, hour).named("user")), "another key altogether");
         assert!(take(Rule::per_user(100, hour).named("daily")));
         assert!(take(Rule::per_user(1, minute)), "what was refused took nothing");
+        let sliding = Rule::per_user(1, minute).algorithm(Algorithm::SlidingWindow);
+        assert!(!take(sliding), "its counters are others");
+    }
+
+    #[test]
+    fn names_are_exchanged_all_or_nothing() {
+        let names = RuleNames::default();
+        let rule = |seconds| [Rule::per_user(1, Duration::from_secs(seconds))];
+        names.exchange(&[], &rule(60)).unwrap();
+        names.exchange(&rule(60), &rule(30)).unwrap();
+        assert!(names.exchange(&[], &rule(60)).is_err(), "it is 30 s now");
+        names.exchange(&[], &rule(30)).unwrap();
+        assert!(names.exchange(&rule(30), &rule(60)).is_err(), "the other layer is still there");
+        assert!(names.exchange(&[], &rule(30)).is_ok());
     }
 }

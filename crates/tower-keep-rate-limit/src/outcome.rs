@@ -23,6 +23,14 @@ pub enum RateLimitOutcome {
     FailedClosed,
     /// Refused, because neither user nor client address was known.
     Unidentified,
+    /// Over a limit, and refused without asking the store, which had said so before.
+    DeniedKnown,
+    /// Refused, because somebody has blocked the caller.
+    Blocked,
+    /// Refused, because the caller is on the deny list.
+    Refused,
+    /// Not counted, because the caller is on the allow list.
+    Exempt,
 }
 
 impl Outcome for RateLimitOutcome {
@@ -36,6 +44,10 @@ impl Outcome for RateLimitOutcome {
         "failed_open",
         "failed_closed",
         "unidentified",
+        "denied_known",
+        "blocked",
+        "refused",
+        "exempt",
     ];
 
     fn index(self) -> usize {

@@ -2,20 +2,22 @@
 
 use std::num::NonZeroU64;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use tower_keep_core::{GrpcCode, Rejection};
 
 use crate::{
     fields::{FieldChoice, Fields, Told},
     outcome::RateLimitOutcome,
-    rule::{OnStoreError, Rule},
-    rules::{Matched, Rules},
-    store::Verdict,
+    question::{Asked, Question},
+    rules::{Rules, is_told, policy_of},
+    store::{NEVER, Standing, Verdict},
 };
 
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 const REDUCED_CAPACITY: &str =
     "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
+const ABNORMAL_USAGE: &str =
+    "https://iana.org/assignments/http-problem-types#abnormal-usage-detected";
 
 /// What is to be done with a request.
 #[derive(Debug)]
@@ -26,6 +28,9 @@ pub(crate) enum Decision {
     Refuse(Box<Rejection>, Fields),
 }
 
+/// A decision, and what to call it.
+pub(crate) type Ruling = (Decision, RateLimitOutcome);
+
 /// Who counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Counted {
@@ -35,83 +40,74 @@ pub(crate) enum Counted {
     Locally,
 }
 
-/// What to do when the store failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// Answer 503.
-    Close,
-    /// Let these rules count in this process; if none, let the request pass.
-    CountLocally(Matched),
-}
-
-/// What the rules that matched want done when the store failed. One rule that wants the door
-/// closed closes it.
-pub(crate) fn on_failure(rules: &Rules, matched: Matched) -> Failure {
-    let closed = rules.subset(matched, |rule| rule.on_store_error == OnStoreError::Closed);
-    if closed.is_empty() {
-        Failure::CountLocally(
-            rules.subset(matched, |rule| rule.on_store_error == OnStoreError::Local),
-        )
-    } else {
-        Failure::Close
-    }
-}
-
-/// The decision that follows from a verdict over the rules in `matched`.
+/// The decision that follows from a verdict over what was asked.
 pub(crate) fn decide(
     rules: &Rules,
-    matched: Matched,
+    question: &Question,
     verdict: &Verdict,
     choice: FieldChoice,
     counted: Counted,
-) -> (Decision, RateLimitOutcome) {
-    let told = || {
-        rules
-            .iter(matched)
-            .zip(&verdict.limits)
-            .map(|(rule, standing)| Told { rule, standing: Some(*standing) })
-    };
-    let policy = rules.policy(matched);
+) -> Ruling {
+    if verdict.blocked_ms > 0 {
+        return block(verdict.blocked_ms);
+    }
+    let all = || question.iter().zip(&verdict.limits);
     if verdict.allowed {
-        let fields = Fields::new(choice, policy, told().min_by(tighter));
+        let told = all().filter(|(asked, _)| is_told(asked.rule(rules)));
+        let tightest = told.map(|(asked, standing)| stands(rules, asked, standing)).min_by(tighter);
+        let fields = Fields::new(choice, policy(rules, question), tightest);
         let outcome = match counted {
             Counted::ByStore => RateLimitOutcome::Allowed,
             Counted::Locally => RateLimitOutcome::LocalAllowed,
         };
         return (Decision::Pass(fields), outcome);
     }
-    let is_violated = |told: &Told<'_>| told.standing.is_some_and(|limit| limit.remaining == 0);
-    let longest = told().filter(is_violated).max_by_key(Told::resets_in);
-    let names = told().filter(is_violated).map(|told| told.rule.name());
-    let mut rejection = exceeded(names);
-    // Waiting this long is enough for every limit that was violated.
-    let wait = longest.and_then(|told| told.resets_in()).unwrap_or_default();
-    rejection = rejection.retry_after(NonZeroU64::new(wait).unwrap_or(NonZeroU64::MIN));
-    let fields = Fields::new(choice, policy, longest);
     let outcome = match counted {
+        Counted::ByStore if verdict.known => RateLimitOutcome::DeniedKnown,
         Counted::ByStore => RateLimitOutcome::Denied,
         Counted::Locally => RateLimitOutcome::LocalDenied,
     };
+    let violated =
+        || all().filter(|(asked, standing)| asked.is_enforced(rules) && standing.wait_ms > 0);
+    // Waiting as long as the longest is enough for every limit that was violated.
+    let longest = violated().map(|(_, standing)| standing.wait_ms).max().unwrap_or_default();
+    let told = violated().filter(|(asked, _)| is_told(asked.rule(rules)));
+    let names = told.clone().map(|(asked, _)| asked.rule(rules).name());
+    let rejection = wait(exceeded(names), longest);
+    let latest = told.max_by_key(|(_, standing)| standing.wait_ms);
+    let latest = latest.map(|(asked, standing)| Told {
+        resets_in_ms: Some(standing.wait_ms).filter(|wait| *wait != NEVER),
+        ..stands(rules, asked, standing)
+    });
+    let fields = Fields::new(choice, policy(rules, question), latest);
     (Decision::Refuse(Box::new(rejection), fields), outcome)
 }
 
-/// The decision when a rule in `matched` has a limit of 0, if one has: denied for good, so there
-/// is no time to come back at.
-pub(crate) fn deny_zero(
+/// The decision when the request costs more than a rule can ever admit, if it does: denied for
+/// good, so there is no time to come back at, and no store has to be asked.
+pub(crate) fn deny_for_good(
     rules: &Rules,
-    matched: Matched,
+    question: &Question,
     choice: FieldChoice,
-) -> Option<(Decision, RateLimitOutcome)> {
-    let zeros = || rules.iter(matched).filter(|rule| rule.limit == 0);
-    let first = zeros().next()?;
-    let told = Told { rule: first, standing: None };
-    let fields = Fields::new(choice, rules.policy(matched), Some(told));
-    let rejection = exceeded(zeros().map(Rule::name));
+) -> Option<Ruling> {
+    let never =
+        || question.iter().filter(|asked| asked.is_enforced(rules) && asked.never_fits(rules));
+    never().next()?;
+    let told = never().filter(|asked| is_told(asked.rule(rules)));
+    // How a limit above 0 stands is not known.
+    let none_left = told.clone().find(|asked| asked.limit == 0).map(|asked| Told {
+        rule: asked.rule(rules),
+        limit: 0,
+        remaining: 0,
+        resets_in_ms: None,
+    });
+    let fields = Fields::new(choice, policy(rules, question), none_left);
+    let rejection = exceeded(told.map(|asked| asked.rule(rules).name()));
     Some((Decision::Refuse(Box::new(rejection), fields), RateLimitOutcome::Denied))
 }
 
 /// The decision when the store failed and a rule wants the door closed.
-pub(crate) fn close() -> (Decision, RateLimitOutcome) {
+pub(crate) fn close() -> Ruling {
     let rejection = Rejection::new(
         StatusCode::SERVICE_UNAVAILABLE,
         GrpcCode::Unavailable,
@@ -123,29 +119,78 @@ pub(crate) fn close() -> (Decision, RateLimitOutcome) {
 }
 
 /// The decision when nobody knows whom to count for and the layer wants such callers refused.
-pub(crate) fn refuse_unidentified() -> (Decision, RateLimitOutcome) {
+pub(crate) fn refuse_unidentified() -> Ruling {
+    (forbid("the client cannot be identified"), RateLimitOutcome::Unidentified)
+}
+
+/// The decision about a caller on the deny list.
+pub(crate) fn refuse_listed() -> Ruling {
+    (forbid("the client is not admitted"), RateLimitOutcome::Refused)
+}
+
+/// A request that no rule has to do with.
+pub(crate) fn pass(outcome: RateLimitOutcome) -> Ruling {
+    (Decision::Pass(Fields::default()), outcome)
+}
+
+/// The decision about a caller that is blocked for so many milliseconds more.
+fn block(for_ms: u64) -> Ruling {
     let rejection = Rejection::new(
-        StatusCode::FORBIDDEN,
-        GrpcCode::PermissionDenied,
-        "the client cannot be identified",
-    );
-    (Decision::Refuse(Box::new(rejection), Fields::default()), RateLimitOutcome::Unidentified)
+        StatusCode::TOO_MANY_REQUESTS,
+        GrpcCode::ResourceExhausted,
+        "the client is blocked for a while",
+    )
+    .kind(ABNORMAL_USAGE);
+    let rejection = wait(rejection, for_ms);
+    (Decision::Refuse(Box::new(rejection), Fields::default()), RateLimitOutcome::Blocked)
+}
+
+fn forbid(why: &'static str) -> Decision {
+    let rejection = Rejection::new(StatusCode::FORBIDDEN, GrpcCode::PermissionDenied, why);
+    Decision::Refuse(Box::new(rejection), Fields::default())
+}
+
+/// The refusal with the time to come back at, unless there is none.
+fn wait(rejection: Rejection, millis: u64) -> Rejection {
+    if millis == NEVER {
+        return rejection;
+    }
+    let seconds = NonZeroU64::new(millis.div_ceil(1000)).unwrap_or(NonZeroU64::MIN);
+    rejection.retry_after(seconds)
+}
+
+fn stands<'a>(rules: &'a Rules, asked: &Asked, standing: &Standing) -> Told<'a> {
+    Told {
+        rule: asked.rule(rules),
+        limit: asked.limit,
+        remaining: standing.remaining,
+        resets_in_ms: Some(standing.resets_in_ms),
+    }
+}
+
+/// The `RateLimit-Policy` field of what was asked.
+fn policy(rules: &Rules, question: &Question) -> Option<HeaderValue> {
+    if !question.planned {
+        return rules.policy(question.matched()).cloned();
+    }
+    let told = question.iter().map(|asked| (asked.rule(rules), asked.limit));
+    policy_of(told.filter(|(rule, _)| is_told(rule)))
 }
 
 /// The limit that is nearest to its end; of two, the one that resets later.
 fn tighter(a: &Told<'_>, b: &Told<'_>) -> std::cmp::Ordering {
-    let rank = |told: &Told<'_>| {
-        told.standing.map(|limit| (limit.remaining, u64::MAX - limit.resets_in_ms))
-    };
+    let rank = |told: &Told<'_>| (told.remaining, u64::MAX - told.resets_in_ms.unwrap_or_default());
     rank(a).cmp(&rank(b))
 }
 
 fn exceeded<'a>(violated: impl Iterator<Item = &'a str>) -> Rejection {
-    Rejection::new(
+    let violated: Vec<_> = violated.collect();
+    let rejection = Rejection::new(
         StatusCode::TOO_MANY_REQUESTS,
         GrpcCode::ResourceExhausted,
         "the request exceeds a quota",
     )
-    .kind(QUOTA_EXCEEDED)
-    .member("violated-policies", violated.collect::<Vec<_>>())
+    .kind(QUOTA_EXCEEDED);
+    // All of them are hidden.
+    if violated.is_empty() { rejection } else { rejection.member("violated-policies", violated) }
 }

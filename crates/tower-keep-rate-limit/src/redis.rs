@@ -1,28 +1,50 @@
 //! Counters in Redis: one script for all limits of a request, by the server's clock.
 
+mod reply;
+
 use std::{fmt, sync::Arc};
 
-use arrayvec::ArrayVec;
-use tower_keep_core::{Answer, StoreError};
+use tokio::runtime::Handle;
+use tower_keep_core::{
+    Answer, StoreError,
+    key::{BlockKey, CounterKey},
+};
 use tower_keep_redis::{Connection, Script, fred::types::Value};
 
 use crate::{
+    algorithm::Algorithm,
     layer::RateLimitLayerBuilder,
-    store::{Limit, LimitStore, MAX_LIMITS, Standing, Verdict},
+    store::{Limit, LimitStore, MAX_LIMITS, Settlement, Verdict},
 };
 
-static CHECK: Script = Script::new(concat!(
-    include_str!("algorithm/fixed_window.lua"),
-    "\n",
-    include_str!("redis.lua")
-));
+/// The algorithms, then the script that uses them.
+macro_rules! script {
+    ($file:literal) => {
+        Script::new(concat!(
+            include_str!("algorithm/fixed_window.lua"),
+            "\n",
+            include_str!("algorithm/sliding_window.lua"),
+            "\n",
+            include_str!("algorithm/gcra.lua"),
+            "\n",
+            include_str!("algorithm/kinds.lua"),
+            "\n",
+            include_str!($file)
+        ))
+    };
+}
+
+static CHECK: Script = script!("redis.lua");
+static SETTLE: Script = script!("settle.lua");
+static BLOCK: Script = Script::new(include_str!("block.lua"));
 
 /// Counts in Redis, in one command per check: all processes that use the same Redis count
 /// together, exactly.
 ///
-/// A counter is the text `count window_start_ms` under
-/// [`CounterKey::spell`](tower_keep_core::key::CounterKey::spell); a bare integer (somebody's own
-/// `INCR`) is read with its expiry. In a cluster a tenant's counters lie in one slot.
+/// A counter is text under [`CounterKey::spell`]: `count window_start_ms` for a fixed window,
+/// `count window_start_ms count_before` for a sliding one, `@arrival_us` for GCRA. A bare integer
+/// (somebody's own `INCR`) is read with its expiry as a fixed window. A block is the moment it
+/// ends, in milliseconds, under [`BlockKey::spell`]. In a cluster a tenant's keys lie in one slot.
 #[derive(Clone)]
 pub struct RedisStore {
     connection: Connection,
@@ -49,84 +71,105 @@ impl fmt::Debug for RedisStore {
 }
 
 impl LimitStore for RedisStore {
-    fn check(&self, limits: &[Limit<'_>]) -> Answer<Result<Verdict, StoreError>> {
+    fn check(
+        &self,
+        limits: &[Limit<'_>],
+        blocks: &[BlockKey<'_>],
+    ) -> Answer<Result<Verdict, StoreError>> {
         let asked = limits.len();
         if !(1..=MAX_LIMITS).contains(&asked) {
             return Answer::ready(Err(StoreError::refused("a check has 1 to 8 limits")));
         }
         let tagged = self.connection.is_clustered();
-        let keys = limits.iter().map(|limit| limit.key.spell(tagged)).collect();
-        let numbers = |limit: &Limit<'_>| [limit.quota, limit.window_ms, limit.life_ms];
-        // Numbers travel as text; all are far below 2^53.
-        let arguments = limits.iter().flat_map(numbers).map(argument).collect();
+        let counters = limits.iter().map(|limit| limit.key.spell(tagged));
+        let keys = counters.chain(blocks.iter().map(|block| block.spell(tagged))).collect();
+        let mut arguments = Vec::with_capacity(5 * asked);
+        for limit in limits {
+            arguments.push(Value::from_static_str(kind(limit.algorithm, limit.shadow)));
+            arguments.extend(numbers(limit).map(argument));
+            arguments.push(argument(limit.cost));
+        }
         let reply = self.connection.run_script(&CHECK, keys, arguments);
-        Answer::pending(async move { decode(&reply.await?, asked) })
+        Answer::pending(async move { read(&reply.await?, asked) })
+    }
+
+    fn settle(&self, settlements: &[Settlement<'_>]) -> Answer<Result<(), StoreError>> {
+        let tagged = self.connection.is_clustered();
+        let keys = settlements.iter().map(|settled| settled.limit.key.spell(tagged)).collect();
+        let mut arguments = Vec::with_capacity(6 * settlements.len());
+        for Settlement { limit, difference, window } in settlements {
+            arguments.push(Value::from_static_str(kind(limit.algorithm, false)));
+            arguments.extend(numbers(limit).map(argument));
+            arguments.extend([Value::Integer(*difference), argument(*window)]);
+        }
+        let reply = self.connection.run_script(&SETTLE, keys, arguments);
+        see_through(async move { reply.await.map(drop) })
+    }
+
+    fn reset(&self, keys: &[CounterKey<'_>]) -> Answer<Result<(), StoreError>> {
+        let tagged = self.connection.is_clustered();
+        let keys: Vec<String> = keys.iter().map(|key| key.spell(tagged)).collect();
+        let Some(first) = keys.first().cloned() else { return Answer::ready(Ok(())) };
+        let arguments = keys.into_iter().map(Value::from).collect();
+        let reply = self.connection.command("DEL", Some(&first), arguments);
+        Answer::pending(async move { reply.await.map(drop) })
+    }
+
+    fn block(&self, key: BlockKey<'_>, for_ms: u64) -> Answer<Result<(), StoreError>> {
+        let key = key.spell(self.connection.is_clustered());
+        let reply = self.connection.run_script(&BLOCK, vec![key], vec![argument(for_ms)]);
+        Answer::pending(async move { reply.await.map(drop) })
     }
 }
 
+/// Carries out in a task of its own what nobody may wait for.
+fn see_through(
+    settling: impl Future<Output = Result<(), StoreError>> + Send + 'static,
+) -> Answer<Result<(), StoreError>> {
+    let settling = async move {
+        let result = settling.await;
+        if let Err(error) = &result {
+            metrics::counter!("tower_keep_settlements_lost_total", "layer" => "rate_limit")
+                .increment(1);
+            tracing::debug!("rate limit: a late cost is lost: {error}");
+        }
+        result
+    };
+    // Outside a runtime, which is the end of the program, there is only the caller to do it.
+    let Ok(runtime) = Handle::try_current() else { return Answer::pending(settling) };
+    let task = runtime.spawn(settling);
+    let lost = |_| StoreError::unknown("the task that settles a late cost has ended");
+    Answer::pending(async move { task.await.map_err(lost).and_then(|result| result) })
+}
+
+fn read(reply: &Value, asked: usize) -> Result<Verdict, StoreError> {
+    let Value::Array(items) = reply else { return Err(reply::nonsense()) };
+    let number = |item: &Value| match item {
+        Value::Integer(number) => Some(*number),
+        _ => None,
+    };
+    let numbers: Option<Vec<i64>> = items.iter().map(number).collect();
+    reply::decode(&numbers.ok_or_else(reply::nonsense)?, asked)
+}
+
+/// The letter of an algorithm, in upper case for a limit that is watched only.
+const fn kind(algorithm: Algorithm, shadow: bool) -> &'static str {
+    match (algorithm, shadow) {
+        (Algorithm::FixedWindow, false) => "f",
+        (Algorithm::FixedWindow, true) => "F",
+        (Algorithm::SlidingWindow, false) => "s",
+        (Algorithm::SlidingWindow, true) => "S",
+        (Algorithm::Gcra, false) => "g",
+        (Algorithm::Gcra, true) => "G",
+    }
+}
+
+fn numbers(limit: &Limit<'_>) -> [u64; 3] {
+    let terms = limit.terms();
+    [terms.quota, terms.window, limit.life_ms]
+}
+
+/// Numbers travel as text; what is no limit's is far below 2^53.
 fn argument(number: u64) -> Value {
     Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
-}
-
-/// Reads `{allowed, remaining_1, resets_in_1, …}`. Redis is outside this program: what does not
-/// look like that is an error, and the check may have been counted.
-fn decode(reply: &Value, asked: usize) -> Result<Verdict, StoreError> {
-    let unexpected =
-        || StoreError::unknown("the server's reply to the limit script makes no sense");
-    let Value::Array(items) = reply else { return Err(unexpected()) };
-    let number = |value: &Value| match value {
-        Value::Integer(number) => u64::try_from(*number).map_err(|_| unexpected()),
-        _ => Err(unexpected()),
-    };
-    let (first, rest) = items.split_first().ok_or_else(unexpected)?;
-    let allowed = number(first)? == 1;
-    if rest.len() != 2 * asked {
-        return Err(unexpected());
-    }
-    let mut limits = ArrayVec::new();
-    for pair in rest.chunks_exact(2) {
-        if let [remaining, resets_in_ms] = pair {
-            let standing =
-                Standing { remaining: number(remaining)?, resets_in_ms: number(resets_in_ms)? };
-            limits.try_push(standing).map_err(|_| unexpected())?;
-        }
-    }
-    Ok(Verdict { allowed, limits })
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn array(numbers: &[i64]) -> Value {
-        Value::Array(numbers.iter().copied().map(Value::Integer).collect())
-    }
-
-    #[test]
-    fn a_reply_is_read_and_nonsense_is_an_error() {
-        let verdict = decode(&array(&[1, 7, 900, 0, 5]), 2).unwrap();
-        assert!(verdict.allowed);
-        assert_eq!(verdict.limits[1], Standing { remaining: 0, resets_in_ms: 5 });
-        for (reply, asked) in [
-            (array(&[]), 0),
-            (array(&[1]), 1),
-            (array(&[1, 2]), 1),
-            (array(&[1, -1, 5]), 1),
-            (array(&[1, 1, 5, 6]), 1),
-            (Value::Null, 1),
-            (Value::Array(vec![Value::Null, Value::Null, Value::Null]), 1),
-            (array(&[1; 19]), 9),
-        ] {
-            assert!(decode(&reply, asked).is_err(), "{reply:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_reply_panics(numbers in prop::collection::vec(any::<i64>(), 0..20), asked in 0_usize..10) {
-            let _ = decode(&array(&numbers), asked);
-        }
-    }
 }

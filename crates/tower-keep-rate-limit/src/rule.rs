@@ -1,59 +1,25 @@
 //! What a limit is: whom it counts together, how many in how long, for which requests.
 
-use std::{fmt, time::Duration};
+mod closure;
+mod filter;
+mod scope;
 
-use http::Method;
-use tower_keep_core::{ConfigError, time::millis};
+use std::{sync::Arc, time::Duration};
+
+use http::{Method, request::Parts};
+use tower_keep_core::{ConfigError, CostUnit, key::DEFAULT_RULE, time::millis};
+
+pub(crate) use self::closure::Closure;
+use self::filter::Filter;
+pub use self::scope::Scope;
+use crate::algorithm::{Algorithm, gcra};
 
 /// The most that a limit can allow in one window.
 pub const MAX_LIMIT: u64 = 1_000_000_000;
 /// The longest window: one year of 365 days.
 pub const MAX_WINDOW: Duration = Duration::from_secs(31_536_000);
-/// The name of the rule whose keys carry no rule name.
-const DEFAULT_NAME: &str = "default";
-
-/// Whom a rule counts together. The tenant is part of every scope; each further part makes the
-/// groups smaller.
-///
-/// ```
-/// use tower_keep_rate_limit::Scope;
-///
-/// let each_user_on_each_route = Scope::tenant().user().endpoint();
-/// let each_address = Scope::tenant().address();
-/// # let _ = (each_user_on_each_route, each_address);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Scope {
-    pub(crate) user: bool,
-    pub(crate) endpoint: bool,
-    pub(crate) address: bool,
-}
-
-impl Scope {
-    /// The whole tenant.
-    pub const fn tenant() -> Self {
-        Self { user: false, endpoint: false, address: false }
-    }
-
-    /// Each user apart. A request without a user counts by its client address.
-    #[must_use]
-    pub const fn user(self) -> Self {
-        Self { user: true, ..self }
-    }
-
-    /// Each endpoint (route template) apart. Requests that match no route count together.
-    #[must_use]
-    pub const fn endpoint(self) -> Self {
-        Self { endpoint: true, ..self }
-    }
-
-    /// Each client address apart, whoever the user is: an IPv4 address, or an IPv6 /64 network.
-    /// Cannot be combined with [`Scope::user`].
-    #[must_use]
-    pub const fn address(self) -> Self {
-        Self { address: true, ..self }
-    }
-}
+/// The shortest interval between two requests that GCRA is exact enough for, in microseconds.
+const MIN_INTERVAL: u64 = 10;
 
 /// What happens to a request when the store that counts for a rule fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -69,31 +35,58 @@ pub enum OnStoreError {
     Closed,
 }
 
+/// Whether a rule is enforced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// It denies what is over its limit.
+    #[default]
+    Enforce,
+    /// It counts what it would admit, denies nothing, is told to no caller, and does not stop
+    /// other rules. What it would have denied is counted in
+    /// `tower_keep_shadow_denied_total{layer, rule}`.
+    Shadow,
+    /// It does not exist, but keeps its place and its counters.
+    Off,
+}
+
 /// One limit: at most `limit` requests in each window, for each group of its [`Scope`].
 ///
-/// The window is fixed and anchored: it opens with a group's first request and ends one window
-/// later, when the full limit is there again at once.
+/// Unless another [`Algorithm`] is chosen, the window is fixed and anchored: it opens with a
+/// group's first request and ends one window later, when the full limit is there again at once.
 ///
 /// ```
 /// use std::time::Duration;
 /// use http::Method;
-/// use tower_keep_rate_limit::{OnStoreError, Rule, Scope};
+/// use tower_keep_rate_limit::{Algorithm, OnStoreError, Rule, Scope};
 ///
-/// let daily = Rule::per_user(10_000, Duration::from_secs(86_400)).named("daily");
+/// let daily = Rule::per_user(10_000, Duration::from_secs(86_400))
+///     .named("daily")
+///     .algorithm(Algorithm::SlidingWindow)
+///     .burst_rule(20, Duration::from_secs(1));
 /// let login = Rule::per(Scope::tenant().address().endpoint(), 10, Duration::from_secs(60))
 ///     .named("login")
 ///     .methods([Method::POST])
+///     .paths(["/login", "/password/{*rest}"])
 ///     .on_store_error(OnStoreError::Closed);
 /// # let _ = (daily, login);
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "a rule does nothing until it is given to a layer"]
 pub struct Rule {
-    name: String,
+    name: Arc<str>,
     pub(crate) scope: Scope,
     pub(crate) limit: u64,
     window: Duration,
-    methods: Option<Vec<Method>>,
+    pub(crate) algorithm: Algorithm,
+    burst: Option<u64>,
+    burst_rule: Option<(u64, Duration)>,
+    pub(crate) mode: Mode,
+    pub(crate) hidden: bool,
+    pub(crate) told_inside: bool,
+    filter: Filter,
+    pub(crate) part: Option<Closure<Option<String>>>,
+    cost: Option<Closure<u64>>,
+    pub(crate) late: Option<CostUnit>,
     pub(crate) on_store_error: OnStoreError,
 }
 
@@ -103,11 +96,20 @@ impl Rule {
     /// A limit of 0 denies always, without asking the store.
     pub fn per(scope: Scope, limit: u64, window: Duration) -> Self {
         Self {
-            name: DEFAULT_NAME.to_owned(),
+            name: DEFAULT_RULE.into(),
             scope,
             limit,
             window,
-            methods: None,
+            algorithm: Algorithm::default(),
+            burst: None,
+            burst_rule: None,
+            mode: Mode::default(),
+            hidden: false,
+            told_inside: false,
+            filter: Filter::default(),
+            part: None,
+            cost: None,
+            late: None,
             on_store_error: OnStoreError::default(),
         }
     }
@@ -137,13 +139,106 @@ impl Rule {
     /// where they use the same name (see [`RuleNames`](crate::RuleNames)). 1 to 64 letters, digits, `.`, `_`
     /// or `-`.
     pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
+        self.name = name.into().into();
+        self
+    }
+
+    /// How it counts (default: [`Algorithm::FixedWindow`]).
+    pub const fn algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.algorithm = algorithm;
+        self
+    }
+
+    /// For [`Algorithm::Gcra`], how much may come at once (default: the limit).
+    pub const fn burst(mut self, most_at_once: u64) -> Self {
+        self.burst = Some(most_at_once);
+        self
+    }
+
+    /// Adds a second rule beside this one, alike in all but its limit and its window, which is
+    /// fixed: for example 20 per second beside 100 per 900 s. It is called `burst` beside the
+    /// rule `default`, and `user-burst` beside `user`.
+    pub const fn burst_rule(mut self, limit: u64, window: Duration) -> Self {
+        self.burst_rule = Some((limit, window));
+        self
+    }
+
+    /// Whether it is enforced (default: yes).
+    pub const fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Leaves the rule out of the header fields and of the names of violated policies. It denies
+    /// all the same.
+    pub const fn hidden(mut self) -> Self {
+        self.hidden = true;
+        self
+    }
+
+    /// Puts a [`RateLimitDecision`](crate::RateLimitDecision) into the extensions of the requests
+    /// it counts, so that handlers see how their caller stands.
+    pub const fn tell_handlers(mut self) -> Self {
+        self.told_inside = true;
+        self
+    }
+
+    /// Makes the groups smaller by something in the request: an API key, a model. What the
+    /// closure returns is part of the counter's key; `None` for several requests counts them
+    /// together. Let it be something that the caller cannot choose at will.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use tower_keep_rate_limit::Rule;
+    ///
+    /// let by_model = Rule::per_tenant(50, Duration::from_secs(60)).named("model").by(|head| {
+    ///     let model = head.headers.get("x-model")?.to_str().ok()?;
+    ///     ["small", "large"].contains(&model).then(|| model.to_owned())
+    /// });
+    /// # let _ = by_model;
+    /// ```
+    pub fn by(mut self, part: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.part = Some(Closure::new(part));
         self
     }
 
     /// Counts requests with one of these methods only.
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
-        self.methods = Some(methods.into_iter().collect());
+        self.filter.methods(methods);
+        self
+    }
+
+    /// Counts requests whose path matches one of these patterns only: `/login`, `/users/{id}`,
+    /// `/api/{*rest}`. They are compared with the path as it was asked, percent-encoding undone;
+    /// a `/` more at the end is another path.
+    pub fn paths<P: Into<String>>(mut self, patterns: impl IntoIterator<Item = P>) -> Self {
+        self.filter.paths(patterns);
+        self
+    }
+
+    /// Counts requests only for which `predicate` is true. Can be added several times: all must
+    /// be.
+    pub fn when(mut self, predicate: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.filter.also(predicate);
+        self
+    }
+
+    /// How much a request costs (default: 1). 0 is admitted uncounted; what costs more than the
+    /// limit is never admitted.
+    pub fn cost(mut self, cost: impl Fn(&Parts) -> u64 + Send + Sync + 'static) -> Self {
+        self.cost = Some(Closure::new(cost));
+        self
+    }
+
+    /// Counts what a request turns out to have cost in `unit`, which is known only when its answer
+    /// ends: tokens, bytes. What [`Rule::cost`] says (default: 1) is reserved meanwhile, and must
+    /// be at least 1.
+    ///
+    /// [`CostUnit::BYTES`] are those of the response's body, counted here. Any other unit is told
+    /// by the service inside, through the [`LateCost`](tower_keep_core::LateCost) in the request's
+    /// extensions.
+    pub const fn late(mut self, unit: CostUnit) -> Self {
+        self.late = Some(unit);
         self
     }
 
@@ -158,9 +253,22 @@ impl Rule {
         &self.name
     }
 
+    pub(crate) const fn shared_name(&self) -> &Arc<str> {
+        &self.name
+    }
+
     /// The rule's name as part of a key; the default rule has none.
     pub(crate) fn key_name(&self) -> Option<&str> {
-        Some(self.name.as_str()).filter(|name| *name != DEFAULT_NAME)
+        Some(&*self.name).filter(|name| *name != DEFAULT_RULE)
+    }
+
+    /// The most at once, if `limit` is its limit.
+    pub(crate) fn most_at_once(&self, limit: u64, burst: Option<u64>) -> u64 {
+        if self.algorithm == Algorithm::Gcra {
+            burst.or(self.burst).unwrap_or(limit)
+        } else {
+            limit
+        }
     }
 
     /// The window's length in milliseconds.
@@ -173,9 +281,27 @@ impl Rule {
         self.window_ms().div_ceil(1000)
     }
 
-    /// Whether the rule counts requests with `method`.
-    pub(crate) fn matches(&self, method: &Method) -> bool {
-        self.methods.as_ref().is_none_or(|methods| methods.contains(method))
+    /// Whether the rule counts the request with this head.
+    pub(crate) fn matches(&self, head: &Parts) -> bool {
+        self.mode != Mode::Off && self.filter.matches(head)
+    }
+
+    /// What the request with this head costs before it is known.
+    pub(crate) fn cost_of(&self, head: &Parts) -> u64 {
+        let cost = self.cost.as_ref().map_or(1, |cost| cost.ask(head));
+        if self.late.is_some() { cost.max(1) } else { cost }
+    }
+
+    /// The rule beside it, if it has one.
+    pub(crate) fn take_burst_rule(&mut self) -> Option<Self> {
+        let (limit, window) = self.burst_rule.take()?;
+        let name = if &*self.name == DEFAULT_RULE {
+            "burst".to_owned()
+        } else {
+            format!("{}-burst", self.name)
+        };
+        let burst = Self { limit, window, burst: None, ..self.clone() }.named(name);
+        Some(burst.algorithm(Algorithm::FixedWindow))
     }
 
     /// Notes in `error` everything that is wrong with the rule.
@@ -199,16 +325,30 @@ impl Rule {
         if self.scope.user && self.scope.address {
             error.push(&name, "a scope has the user or the client address, not both");
         }
-        if self.methods.as_ref().is_some_and(Vec::is_empty) {
-            error.push(&name, "`methods` was given no method, so the rule would match nothing");
+        if self.algorithm == Algorithm::Gcra {
+            self.validate_gcra(&name, error);
+        } else if self.burst.is_some() {
+            error.push(&name, "`burst` is for `Algorithm::Gcra`; `burst_rule` is for windows");
         }
+        self.filter.validate(&name, error);
     }
-}
 
-impl fmt::Display for Rule {
-    /// As an item of the `RateLimit-Policy` field: `"user";q=100;w=900`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\";q={};w={}", self.name, self.limit, self.window_seconds())
+    fn validate_gcra(&self, name: &str, error: &mut ConfigError) {
+        let (limit, window) = (self.limit, self.window_ms());
+        let interval = gcra::interval(limit, window);
+        if limit > window.saturating_mul(1000) / MIN_INTERVAL {
+            error.push(name, "GCRA is for up to 100,000 per second: choose a window");
+        }
+        let most = self.most_at_once(limit, None);
+        if most == 0 && limit > 0 {
+            error.push(name, "a burst of 0 would deny always");
+        }
+        if most > MAX_LIMIT || gcra::burst(most, interval) > millis(MAX_WINDOW) * 1000 {
+            error.push(
+                name,
+                format!("a burst of {most} is over {MAX_LIMIT}, or over a year's worth"),
+            );
+        }
     }
 }
 
@@ -241,8 +381,43 @@ mod tests {
     }
 
     #[test]
+    fn bursts_are_validated() {
+        let gcra = |limit, window| Rule::per_user(limit, window).algorithm(Algorithm::Gcra);
+        assert_eq!(problems(&gcra(100_000, SECOND)), 0);
+        assert_eq!(problems(&gcra(100_001, SECOND)), 1);
+        assert_eq!(problems(&gcra(0, SECOND)), 0);
+        assert_eq!(problems(&gcra(1, MAX_WINDOW)), 0);
+        assert_eq!(problems(&gcra(1, MAX_WINDOW).burst(2)), 1);
+        assert_eq!(problems(&gcra(5, SECOND).burst(0)), 1);
+        assert_eq!(problems(&gcra(5, SECOND).burst(500)), 0);
+        assert_eq!(problems(&Rule::per_user(5, SECOND).burst(5)), 1);
+    }
+
+    #[test]
+    fn a_burst_rule_is_alike_but_for_its_limit() {
+        let mut rule = Rule::per_user(100, MAX_WINDOW)
+            .algorithm(Algorithm::SlidingWindow)
+            .hidden()
+            .burst_rule(20, SECOND);
+        let burst = rule.take_burst_rule().unwrap();
+        assert_eq!((burst.name(), burst.limit, burst.window_ms()), ("user-burst", 20, 1000));
+        assert!(burst.hidden && burst.scope == rule.scope);
+        assert_eq!(burst.algorithm, Algorithm::FixedWindow);
+        assert!(rule.take_burst_rule().is_none());
+        let mut default = Rule::per(Scope::tenant(), 1, SECOND).burst_rule(1, SECOND);
+        assert_eq!(default.take_burst_rule().unwrap().name(), "burst");
+    }
+
+    #[test]
     fn windows_are_told_in_whole_seconds_rounded_up() {
-        let rule = Rule::per_user(5, Duration::from_millis(1500)).named("burst");
-        assert_eq!(rule.to_string(), "\"burst\";q=5;w=2");
+        assert_eq!(Rule::per_user(5, Duration::from_millis(1500)).window_seconds(), 2);
+    }
+
+    #[test]
+    fn a_late_cost_reserves_at_least_one() {
+        let (head, ()) = http::Request::new(()).into_parts();
+        let free = Rule::per_user(5, SECOND).cost(|_| 0);
+        assert_eq!(free.cost_of(&head), 0);
+        assert_eq!(free.late(CostUnit::TOKENS).cost_of(&head), 1);
     }
 }

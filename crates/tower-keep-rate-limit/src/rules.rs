@@ -1,17 +1,21 @@
 //! The rules of one layer, validated together and made ready for requests.
 
-use http::{HeaderValue, Method};
+use http::HeaderValue;
 use tower_keep_core::ConfigError;
 
-use crate::{rule::Rule, store::MAX_LIMITS};
+use crate::{
+    algorithm::{Algorithm, gcra},
+    rule::{Mode, Rule},
+    store::MAX_LIMITS,
+};
 
 /// Some of a layer's rules, one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Matched(u8);
 
 impl Matched {
-    pub(crate) const fn is_empty(self) -> bool {
-        self.0 == 0
+    pub(crate) const fn add(&mut self, index: usize) {
+        self.0 |= 1 << index;
     }
 }
 
@@ -20,13 +24,19 @@ impl Matched {
 pub(crate) struct Rules {
     all: Box<[Rule]>,
     /// The `RateLimit-Policy` field for every combination of rules.
-    policies: Box<[HeaderValue]>,
+    policies: Box<[Option<HeaderValue>]>,
     /// How long counters are kept at least, in milliseconds.
     key_life_ms: u64,
 }
 
 impl Rules {
-    pub(crate) fn new(rules: Vec<Rule>, key_life_ms: u64) -> Result<Self, ConfigError> {
+    pub(crate) fn new(given: Vec<Rule>, key_life_ms: u64) -> Result<Self, ConfigError> {
+        let mut rules = Vec::with_capacity(given.len());
+        for mut rule in given {
+            let burst = rule.take_burst_rule();
+            rules.push(rule);
+            rules.extend(burst);
+        }
         let mut error = ConfigError::default();
         if rules.is_empty() || rules.len() > MAX_LIMITS {
             let message = format!("a layer has 1 to {MAX_LIMITS} rules, not {}", rules.len());
@@ -46,46 +56,47 @@ impl Rules {
     }
 
     /// All rules.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Rule> + Clone {
-        self.all.iter()
+    pub(crate) fn all(&self) -> &[Rule] {
+        &self.all
     }
 
-    /// The rules that count a request with `method`.
-    pub(crate) fn matching(&self, method: &Method) -> Matched {
-        self.subset(Matched(u8::MAX), |rule| rule.matches(method))
-    }
-
-    /// Those of `matched` that are `wanted`.
-    pub(crate) fn subset(&self, matched: Matched, wanted: impl Fn(&Rule) -> bool) -> Matched {
-        let places = self.all.iter().enumerate();
-        let bits = places
-            .filter(|(index, rule)| matched.0 & (1 << index) != 0 && wanted(rule))
-            .fold(0, |bits, (index, _)| bits | 1 << index);
-        Matched(bits)
-    }
-
-    /// The rules in `matched`, in the order given to the layer.
-    pub(crate) fn iter(&self, matched: Matched) -> impl Iterator<Item = &Rule> {
-        let places = self.all.iter().enumerate();
-        places.filter(move |(index, _)| matched.0 & (1 << index) != 0).map(|(_, rule)| rule)
-    }
-
-    /// The `RateLimit-Policy` field that names the rules in `matched`.
+    /// The `RateLimit-Policy` field that names the rules in `matched`, with their own limits.
     pub(crate) fn policy(&self, matched: Matched) -> Option<&HeaderValue> {
-        self.policies.get(usize::from(matched.0)).filter(|_| !matched.is_empty())
+        self.policies.get(usize::from(matched.0)).and_then(Option::as_ref)
     }
 
-    /// How long a counter of `rule` is kept after its window opened, in milliseconds.
-    pub(crate) fn life_ms(&self, rule: &Rule) -> u64 {
-        self.key_life_ms.max(rule.window_ms())
+    /// How long a counter of `rule` is kept after its window opened, in milliseconds: at least as
+    /// long as it counts.
+    pub(crate) fn life_ms(&self, rule: &Rule, limit: u64, burst: u64) -> u64 {
+        let window = rule.window_ms();
+        let counts = match rule.algorithm {
+            Algorithm::FixedWindow => window,
+            Algorithm::SlidingWindow => 2 * window,
+            Algorithm::Gcra => gcra::burst(burst, gcra::interval(limit, window)).div_ceil(1000),
+        };
+        self.key_life_ms.max(counts)
     }
 }
 
-fn policy(rules: &[Rule], bits: usize) -> HeaderValue {
+fn policy(rules: &[Rule], bits: usize) -> Option<HeaderValue> {
     let named = rules.iter().enumerate().filter(|(index, _)| bits & (1 << index) != 0);
-    let items: Vec<String> = named.map(|(_, rule)| rule.to_string()).collect();
+    let told = named.filter(|(_, rule)| is_told(rule));
+    policy_of(told.map(|(_, rule)| (rule, rule.limit)))
+}
+
+/// Whether callers are told of a rule.
+pub(crate) fn is_told(rule: &Rule) -> bool {
+    rule.mode == Mode::Enforce && !rule.hidden
+}
+
+/// The `RateLimit-Policy` field for these rules and limits: `"user";q=100;w=900`.
+pub(crate) fn policy_of<'a>(told: impl Iterator<Item = (&'a Rule, u64)>) -> Option<HeaderValue> {
+    let item = |(rule, limit): (&Rule, u64)| {
+        format!("\"{}\";q={limit};w={}", rule.name(), rule.window_seconds())
+    };
+    let items: Vec<String> = told.map(item).collect();
     // Names are plain ASCII, so this is always a header value.
-    HeaderValue::try_from(items.join(", ")).unwrap_or_else(|_| HeaderValue::from_static(""))
+    HeaderValue::try_from(items.join(", ")).ok().filter(|value| !value.is_empty())
 }
 
 #[cfg(test)]
@@ -101,31 +112,40 @@ mod tests {
         assert!(Rules::new(vec![], 0).is_err());
         let nine = (0..9).map(|n| Rule::per_user(1, MINUTE).named(format!("r{n}"))).collect();
         assert!(Rules::new(nine, 0).is_err());
+        let five = (0..5).map(|n| {
+            Rule::per_user(1, MINUTE).named(format!("r{n}")).burst_rule(1, Duration::from_secs(1))
+        });
+        assert!(Rules::new(five.collect(), 0).is_err(), "burst rules are rules");
         let twice = vec![Rule::per_user(1, MINUTE), Rule::per_tenant(1, MINUTE).named("user")];
         assert!(Rules::new(twice, 0).unwrap_err().to_string().contains("same name"));
     }
 
     #[test]
-    fn the_policy_names_the_rules_that_matched() {
+    fn the_policy_names_the_rules_that_are_told() {
         let rules = vec![
-            Rule::per_user(100, MINUTE),
-            Rule::per_user(5, Duration::from_secs(1)).named("login").methods([Method::POST]),
+            Rule::per_user(100, MINUTE).burst_rule(5, Duration::from_millis(1500)),
+            Rule::per_tenant(9, MINUTE).hidden(),
+            Rule::per_endpoint(9, MINUTE).mode(Mode::Shadow),
         ];
         let rules = Rules::new(rules, 0).unwrap();
-        let policy = |method| rules.policy(rules.matching(&method)).unwrap().to_str().unwrap();
-        assert_eq!(policy(Method::GET), r#""user";q=100;w=60"#);
-        assert_eq!(policy(Method::POST), r#""user";q=100;w=60, "login";q=5;w=1"#);
-        let only_posts = vec![Rule::per_user(1, MINUTE).methods([Method::POST])];
-        let rules = Rules::new(only_posts, 0).unwrap();
-        assert!(rules.matching(&Method::GET).is_empty());
-        assert_eq!(rules.policy(rules.matching(&Method::GET)), None);
+        let policy = |bits| rules.policy(Matched(bits)).map(|value| value.to_str().unwrap());
+        assert_eq!(policy(0b0001), Some(r#""user";q=100;w=60"#));
+        assert_eq!(policy(0b1111), Some(r#""user";q=100;w=60, "user-burst";q=5;w=2"#));
+        assert_eq!(policy(0b1100), None);
+        assert_eq!(policy(0), None);
     }
 
     #[test]
-    fn counters_outlive_their_window() {
-        let rules = Rules::new(vec![Rule::per_user(1, MINUTE)], 900_000).unwrap();
-        assert_eq!(rules.iter(Matched(1)).map(|rule| rules.life_ms(rule)).next(), Some(900_000));
-        let rules = Rules::new(vec![Rule::per_user(1, MINUTE)], 1).unwrap();
-        assert_eq!(rules.iter(Matched(1)).map(|rule| rules.life_ms(rule)).next(), Some(60_000));
+    fn counters_outlive_what_they_count() {
+        let life = |rule: Rule, key_life| {
+            let rules = Rules::new(vec![rule], key_life).unwrap();
+            let rule = &rules.all()[0];
+            rules.life_ms(rule, rule.limit, rule.most_at_once(rule.limit, None))
+        };
+        assert_eq!(life(Rule::per_user(1, MINUTE), 900_000), 900_000);
+        assert_eq!(life(Rule::per_user(1, MINUTE), 1), 60_000);
+        assert_eq!(life(Rule::per_user(1, MINUTE).algorithm(Algorithm::SlidingWindow), 1), 120_000);
+        let gcra = Rule::per_user(6, MINUTE).algorithm(Algorithm::Gcra).burst(12);
+        assert_eq!(life(gcra, 1), 120_000);
     }
 }

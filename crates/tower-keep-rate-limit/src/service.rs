@@ -10,7 +10,7 @@ use tower_keep_core::{Dialect, Instruments, ResponseBody, take_ready};
 use tower_service::Service;
 
 use crate::{
-    future::RateLimitFuture,
+    future::{After, RateLimitFuture},
     limiter::{Begun, Limiter},
     outcome::RateLimitOutcome,
     policy::Decision,
@@ -46,28 +46,29 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let observation = INSTRUMENTS.observe();
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let dialect = Dialect::of(&head);
-        let begun = self.limiter.begin(&head);
-        match begun {
-            Begun::Decided(decision, outcome) => {
+        match self.limiter.begin(&head) {
+            Begun::Decided((decision, outcome), extras) => {
                 observation.finish(outcome);
                 let exposed = Some(outcome).filter(|_| self.limiter.expose_outcome);
                 match decision {
                     Decision::Pass(fields) => {
+                        extras.tell_inside(&mut head.extensions);
                         let future = self.inner.call(Request::from_parts(head, body));
-                        RateLimitFuture::calling(future, fields, exposed)
+                        RateLimitFuture::calling(future, After { fields, exposed, extras })
                     }
                     Decision::Refuse(rejection, fields) => {
                         drop(take_ready(&mut self.inner));
-                        RateLimitFuture::refused(rejection, dialect, fields, exposed)
+                        let after = After { fields, exposed, extras };
+                        RateLimitFuture::refused(rejection, dialect, after)
                     }
                 }
             }
-            Begun::Asked(answer, matched) => {
+            Begun::Asked(answer, pending) => {
                 let limiter = Arc::clone(&self.limiter);
                 let call = (take_ready(&mut self.inner), head, body);
-                RateLimitFuture::asking(answer, matched, call, limiter, observation)
+                RateLimitFuture::asking(answer, pending, call, limiter, observation)
             }
         }
     }

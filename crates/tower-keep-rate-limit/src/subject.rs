@@ -1,35 +1,49 @@
 //! Whom a request counts for.
 
+use arrayvec::ArrayVec;
 use http::request::Parts;
 use tower_keep_core::{
-    ClientAddr, Principal, RouteTemplate, TenantId, TrustedProxies, UserId,
-    key::{CounterKey, EndpointPart, UserPart},
+    ClientAddr, Principal, TenantId, TrustedProxies, UserId,
+    key::{BlockKey, CounterKey, CustomPart, EndpointPart, UserPart},
 };
 
-use crate::rule::Rule;
+use crate::{endpoint::GrpcEndpoints, rule::Rule};
 
 /// What a request's head tells of its caller and its goal.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subject<'a> {
-    tenant: &'a TenantId,
-    user: Option<&'a UserId>,
-    address: Option<ClientAddr>,
-    route: Option<&'a str>,
+    pub(crate) tenant: &'a TenantId,
+    pub(crate) user: Option<&'a UserId>,
+    pub(crate) address: Option<ClientAddr>,
+    pub(crate) route: Option<&'a str>,
 }
 
 impl<'a> Subject<'a> {
-    pub(crate) fn of(head: &'a Parts, proxies: &TrustedProxies) -> Self {
+    pub(crate) fn of(head: &'a Parts, proxies: &TrustedProxies, endpoints: &GrpcEndpoints) -> Self {
         let principal = Principal::of(&head.extensions);
+        let tenant = principal.map_or(&TenantId::NONE, Principal::tenant);
         Self {
-            tenant: principal.map_or(&TenantId::NONE, Principal::tenant),
+            tenant,
             user: principal.and_then(Principal::user),
             address: proxies.client(head),
-            route: RouteTemplate::of(&head.extensions),
+            route: endpoints.of(head, tenant),
         }
     }
 
+    pub(crate) const fn tenant(&self) -> &'a TenantId {
+        self.tenant
+    }
+
+    pub(crate) const fn user(&self) -> Option<&'a UserId> {
+        self.user
+    }
+
+    pub(crate) const fn address(&self) -> Option<ClientAddr> {
+        self.address
+    }
+
     /// The counter that `rule` keeps for this subject.
-    pub(crate) fn counter<'b>(&self, rule: &'b Rule) -> CounterKey<'b>
+    pub(crate) fn counter<'b>(&self, rule: &'b Rule, part: CustomPart<'b>) -> CounterKey<'b>
     where
         'a: 'b,
     {
@@ -42,12 +56,34 @@ impl<'a> Subject<'a> {
                 (true, None) => EndpointPart::Unmatched,
             },
             rule: rule.key_name(),
+            part,
         }
+    }
+
+    /// The blocks that may hold for this subject: its tenant's, and its user's or else its
+    /// address's.
+    pub(crate) fn blocks(&self) -> ArrayVec<BlockKey<'a>, 2> {
+        let tenant = self.tenant;
+        let mut blocks = ArrayVec::new();
+        blocks.push(BlockKey { tenant, user: UserPart::All });
+        let caller = self.user.map(UserPart::User).or(self.address.map(UserPart::Address));
+        blocks.extend(caller.map(|user| BlockKey { tenant, user }));
+        blocks
     }
 
     /// Whether `rule` counts by user or address and this subject has neither.
     pub(crate) fn is_unidentified(&self, rule: &Rule) -> bool {
         self.user_part(rule) == UserPart::Unidentified
+    }
+
+    /// The same, to be kept.
+    pub(crate) fn to_owned(self) -> OwnedSubject {
+        OwnedSubject {
+            tenant: self.tenant.clone(),
+            user: self.user.cloned(),
+            address: self.address,
+            route: self.route.map(Into::into),
+        }
     }
 
     fn user_part(&self, rule: &Rule) -> UserPart<'a> {
@@ -60,18 +96,38 @@ impl<'a> Subject<'a> {
     }
 }
 
+/// A subject that outlives its request's head.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnedSubject {
+    pub(crate) tenant: TenantId,
+    pub(crate) user: Option<UserId>,
+    pub(crate) address: Option<ClientAddr>,
+    pub(crate) route: Option<Box<str>>,
+}
+
+impl OwnedSubject {
+    pub(crate) fn borrow(&self) -> Subject<'_> {
+        Subject {
+            tenant: &self.tenant,
+            user: self.user.as_ref(),
+            address: self.address,
+            route: self.route.as_deref(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use http::Request;
-    use tower_keep_core::PeerAddr;
+    use tower_keep_core::{PeerAddr, RouteTemplate};
 
     use super::*;
     use crate::Scope;
 
     fn keys(head: &Parts) -> Vec<String> {
-        let subject = Subject::of(head, &TrustedProxies::none());
+        let subject = Subject::of(head, &TrustedProxies::none(), &GrpcEndpoints::Unmatched);
         [
             Scope::tenant(),
             Scope::tenant().user(),
@@ -82,7 +138,7 @@ mod tests {
         ]
         .map(|scope| {
             let rule = Rule::per(scope, 1, Duration::from_secs(1));
-            subject.counter(&rule).spell(false)
+            subject.counter(&rule, CustomPart::Unused).spell(false)
         })
         .to_vec()
     }

@@ -11,7 +11,7 @@ use std::{
 use tokio::{task::yield_now, time::sleep};
 use tower_keep::{StoreError, TenantId, UserId};
 use tower_keep_core::{
-    key::{CounterKey, EndpointPart, UserPart},
+    key::{CounterKey, CustomPart, EndpointPart, UserPart},
     time::Clock,
 };
 use tower_keep_rate_limit::LimitStore;
@@ -53,7 +53,7 @@ impl Backend {
         counters: &[&Counter],
     ) -> impl Future<Output = Result<Verdict, StoreError>> + Send + use<> {
         let limits: Vec<_> = counters.iter().map(|counter| counter.limit()).collect();
-        self.store.check(&limits)
+        self.store.check(&limits, &[])
     }
 
     /// The same for a key of any form.
@@ -61,7 +61,7 @@ impl Backend {
         &self,
         key: CounterKey<'_>,
     ) -> impl Future<Output = Result<Verdict, StoreError>> + Send + use<> {
-        self.store.check(&[Limit { key, quota: 1, window_ms: HOUR, life_ms: HOUR }])
+        self.store.check(&[Limit::new(key, 1, HOUR)], &[])
     }
 
     /// Lets exactly so much of the store's time pass, or as little more as can be.
@@ -125,17 +125,15 @@ impl Counter {
     }
 
     pub(crate) fn limit(&self) -> Limit<'_> {
-        Limit {
-            key: CounterKey {
-                tenant: &self.tenant,
-                user: self.user.as_ref().map_or(UserPart::All, UserPart::User),
-                endpoint: self.route.map_or(EndpointPart::All, EndpointPart::Route),
-                rule: self.rule.as_deref(),
-            },
-            quota: self.quota,
-            window_ms: self.window,
-            life_ms: self.life.max(self.window),
-        }
+        let key = CounterKey {
+            tenant: &self.tenant,
+            user: self.user.as_ref().map_or(UserPart::All, UserPart::User),
+            endpoint: self.route.map_or(EndpointPart::All, EndpointPart::Route),
+            rule: self.rule.as_deref(),
+            part: CustomPart::Unused,
+        };
+        let life_ms = self.life.max(self.window);
+        Limit { life_ms, ..Limit::new(key, self.quota, self.window) }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use tokio::task::JoinSet;
 use tower_keep::{ClientAddr, TenantId, UserId};
-use tower_keep_core::key::{CounterKey, EndpointPart, UserPart};
+use tower_keep_core::key::{CounterKey, CustomPart, EndpointPart, UserPart};
 
 use super::backend::Backend;
 
@@ -78,7 +78,7 @@ pub(super) async fn different_names_never_share(backend: Backend) {
     // Every two parts that are neighbours in a key, in every combination.
     let mut keys = HashSet::new();
     let mut add = |tenant, user, endpoint, rule| {
-        keys.insert(CounterKey { tenant, user, endpoint, rule });
+        keys.insert(CounterKey { tenant, user, endpoint, rule, part: CustomPart::Unused });
     };
     for user in &users {
         for tenant in &tenants {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::task::yield_now;
-use tower_keep_core::{Answer, ErrorClass, StoreError};
+use tower_keep_core::{Answer, ErrorClass, StoreError, key::BlockKey};
 use tower_keep_rate_limit::{Limit, LimitStore, Standing, Verdict};
 
 /// What a store is told to answer.
@@ -60,15 +60,21 @@ impl Told {
 }
 
 impl LimitStore for Told {
-    fn check(&self, limits: &[Limit<'_>]) -> Answer<Result<Verdict, StoreError>> {
+    fn check(
+        &self,
+        limits: &[Limit<'_>],
+        _: &[BlockKey<'_>],
+    ) -> Answer<Result<Verdict, StoreError>> {
         let keys = limits.iter().map(|limit| limit.key.spell(false)).collect();
         self.keys.lock().unwrap().push(keys);
         let verdict = |allowed, remaining: fn(u64) -> u64| {
             let standing = |limit: &Limit<'_>| Standing {
                 remaining: remaining(limit.quota),
                 resets_in_ms: limit.window_ms,
+                wait_ms: if allowed { 0 } else { limit.window_ms },
             };
-            Ok(Verdict { allowed, limits: limits.iter().map(standing).collect() })
+            let limits = limits.iter().map(standing).collect();
+            Ok(Verdict { allowed, blocked_ms: 0, known: false, at_ms: 0, limits })
         };
         let result = match *self.say.lock().unwrap() {
             Say::Allow => verdict(true, |quota| quota - 1),

@@ -28,7 +28,7 @@ use tower_http::{
     timeout::TimeoutLayer,
     trace::TraceLayer,
 };
-use tower_keep_core::{Answer, StoreError};
+use tower_keep_core::{Answer, StoreError, key::BlockKey};
 use tower_keep_rate_limit::{
     Limit, LimitStore, MemoryStore, OnStoreError, RateLimitLayer, Rule, Verdict,
 };
@@ -138,14 +138,18 @@ struct Flaky {
 }
 
 impl LimitStore for Flaky {
-    fn check(&self, limits: &[Limit<'_>]) -> Answer<Result<Verdict, StoreError>> {
+    fn check(
+        &self,
+        limits: &[Limit<'_>],
+        blocks: &[BlockKey<'_>],
+    ) -> Answer<Result<Verdict, StoreError>> {
         if self.fails.load(Ordering::Relaxed) {
             return Answer::pending(async {
                 tokio::time::sleep(Duration::from_millis(1)).await;
                 Err(StoreError::unknown("told to fail"))
             });
         }
-        self.store.check(limits)
+        self.store.check(limits, blocks)
     }
 }
 

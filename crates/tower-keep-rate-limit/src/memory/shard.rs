@@ -5,7 +5,10 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use indexmap::IndexMap;
 
-use crate::{algorithm::fixed_window::Window, store::Limit};
+use crate::{
+    algorithm::{Reading, State},
+    store::Limit,
+};
 
 /// How many counters are compared to find the least used.
 const SAMPLE: usize = 16;
@@ -13,18 +16,23 @@ const SAMPLE: usize = 16;
 /// One counter, as kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Counter {
-    window: Window,
+    state: State,
     ends: u64,
-    at_limit: bool,
+    /// How many were admitted that still count; [`AT_LIMIT`] if no more are.
+    used: u64,
 }
 
+/// Nobody's place is worth more than that of one who is denied.
+const AT_LIMIT: u64 = u64::MAX;
+
 impl Counter {
-    pub(super) const fn new(window: Window, limit: &Limit<'_>) -> Self {
-        Self {
-            window,
-            ends: window.start.saturating_add(limit.window_ms),
-            at_limit: window.remaining(limit.quota) == 0,
-        }
+    pub(super) fn new(reading: &Reading, limit: &Limit<'_>, remaining: u64) -> Self {
+        let used = if remaining == 0 && !limit.shadow {
+            AT_LIMIT
+        } else {
+            limit.terms().quota.saturating_sub(remaining)
+        };
+        Self { state: reading.state, ends: reading.ends(), used }
     }
 }
 
@@ -40,8 +48,13 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    pub(super) fn window(&self, key: u128) -> Option<Window> {
-        self.counters.get(&key).map(|counter| counter.window)
+    pub(super) fn state(&self, key: u128) -> Option<State> {
+        self.counters.get(&key).map(|counter| counter.state)
+    }
+
+    /// Forgets a counter, and says whether there was one.
+    pub(super) fn remove(&mut self, key: u128) -> bool {
+        self.counters.swap_remove(&key).is_some()
     }
 
     pub(super) fn contains(&self, key: u128) -> bool {
@@ -97,8 +110,8 @@ impl Shard {
                 victim = Some((index, 0));
                 break;
             }
-            if !counter.at_limit && victim.is_none_or(|(_, count)| counter.window.count < count) {
-                victim = Some((index, counter.window.count));
+            if counter.used != AT_LIMIT && victim.is_none_or(|(_, used)| counter.used < used) {
+                victim = Some((index, counter.used));
             }
         }
         victim.is_some_and(|(index, _)| self.counters.swap_remove_index(index).is_some())

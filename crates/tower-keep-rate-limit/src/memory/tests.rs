@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tower_keep_core::{
     ErrorClass, TenantId, UserId,
-    key::{CounterKey, EndpointPart, UserPart},
+    key::{BlockKey, CounterKey, CustomPart, EndpointPart, UserPart},
     time::UnixMillis,
 };
 
@@ -31,11 +31,15 @@ fn try_ask(
     all: Option<u64>,
 ) -> Result<Verdict, StoreError> {
     let (tenant, user) = (TenantId::new(tenant).unwrap(), UserId::new(user).unwrap());
-    let key = |user, rule| CounterKey { tenant: &tenant, user, endpoint: EndpointPart::All, rule };
-    let limit = |key, quota| Limit { key, quota, window_ms: WINDOW, life_ms: WINDOW };
-    let mut limits = vec![limit(key(UserPart::User(&user), Some("user")), quota)];
-    limits.extend(all.map(|quota| limit(key(UserPart::All, Some("all")), quota)));
-    store.check(&limits).now().unwrap()
+    let key = |user, rule| key(&tenant, user, rule);
+    let mut limits = vec![Limit::new(key(UserPart::User(&user), "user"), quota, WINDOW)];
+    limits.extend(all.map(|quota| Limit::new(key(UserPart::All, "all"), quota, WINDOW)));
+    store.check(&limits, &[]).now().unwrap()
+}
+
+fn key<'a>(tenant: &'a TenantId, user: UserPart<'a>, rule: &'a str) -> CounterKey<'a> {
+    let (endpoint, part) = (EndpointPart::All, CustomPart::Unused);
+    CounterKey { tenant, user, endpoint, rule: Some(rule), part }
 }
 
 #[test]
@@ -51,7 +55,7 @@ fn a_window_admits_its_limit_and_then_the_full_limit_again() {
         clock.advance(Duration::from_millis(600));
         let denied = ask(&store, "t", "u", 3, None);
         assert!(!denied.allowed);
-        assert_eq!(denied.limits[0], Standing { remaining: 0, resets_in_ms: 400 });
+        assert_eq!(denied.limits[0], Standing { remaining: 0, resets_in_ms: 400, wait_ms: 400 });
         clock.advance(Duration::from_millis(399));
         assert!(!ask(&store, "t", "u", 3, None).allowed, "a denial extends nothing");
         clock.advance(Duration::from_millis(1));
@@ -163,4 +167,46 @@ fn full_of_callers_at_their_limit_is_a_refusal_and_ends_with_the_window() {
     assert!(!ask(&store, "t", "u3", 1, None).allowed, "who is known is still told");
     clock.advance(Duration::from_millis(WINDOW));
     assert!(ask(&store, "other", "new", 1, None).allowed);
+}
+
+#[test]
+fn who_is_blocked_is_denied_until_the_end_of_the_block() {
+    let clock = clock();
+    let store = store(&clock);
+    let (tenant, user) = (TenantId::new("t").unwrap(), UserId::new("u").unwrap());
+    let block = BlockKey { tenant: &tenant, user: UserPart::User(&user) };
+    let limit = Limit::new(key(&tenant, UserPart::All, "all"), 5, WINDOW);
+    let ask = || store.check(&[limit], &[block]).now().unwrap().unwrap();
+    assert!(ask().allowed);
+    store.block(block, 300).now().unwrap().unwrap();
+    clock.advance(Duration::from_millis(100));
+    let denied = ask();
+    assert_eq!((denied.allowed, denied.blocked_ms), (false, 200));
+    assert_eq!(denied.limits[0].remaining, 4, "it is not counted");
+    clock.advance(Duration::from_millis(200));
+    assert!(ask().allowed);
+    store.block(block, 300).now().unwrap().unwrap();
+    assert!(!ask().allowed);
+    store.block(block, 0).now().unwrap().unwrap();
+    assert!(ask().allowed);
+}
+
+#[test]
+fn a_late_cost_of_gcra_is_owed_by_a_counter_that_was_forgotten() {
+    let clock = clock();
+    let store = store(&clock);
+    let tenant = TenantId::new("t").unwrap();
+    let limit = Limit {
+        algorithm: Algorithm::Gcra,
+        ..Limit::new(key(&tenant, UserPart::All, "all"), 10, WINDOW)
+    };
+    let verdict = store.check(&[limit], &[]).now().unwrap().unwrap();
+    let window = Settlement::window(&limit, &verdict.limits[0], verdict.at_ms);
+    clock.advance(Duration::from_millis(500));
+    for _ in 0..64 {
+        ask(&store, "t", "sweeper", u64::MAX, None);
+    }
+    store.settle(&[Settlement { limit, difference: 8, window }]).now().unwrap().unwrap();
+    let verdict = store.check(&[limit], &[]).now().unwrap().unwrap();
+    assert_eq!(verdict.limits[0].remaining, 1);
 }

@@ -1,0 +1,36 @@
+-- The generic cell rate algorithm (ITU-T I.371): a request is due one interval after the one
+-- before, and may come early by as much as a full burst. Twin of gcra.rs.
+--
+-- `quota` is how many may come at once, `window` the interval between two, in us. Kept is the
+-- text `@time`, the theoretical arrival time of the next request in us. Whatever else stands under
+-- the key counts as nothing.
+
+local MAX_BURST = 1000000000000000 -- us: what no multiplication here may exceed
+
+local function gcra_at(limit, key, value, now_us)
+  limit.burst = math.min(limit.quota * limit.window, MAX_BURST)
+  local arrival = value and tonumber(string.match(value, '^@(%d+)$')) or now_us
+  limit.ahead = math.max(arrival - now_us, 0)
+  if limit.ahead > limit.burst then limit.ahead, limit.stale = limit.burst, true end
+end
+
+local function gcra_wait(limit)
+  local over = limit.ahead + math.min(limit.cost * limit.window, MAX_BURST) - limit.burst
+  return over > 0 and math.ceil(over / 1000) or 0
+end
+
+-- Moves the arrival by `number` requests: never before now, never further than a full burst.
+local function gcra_add(limit, number)
+  local moved = math.max(-MAX_BURST, math.min(number * limit.window, MAX_BURST))
+  limit.ahead = math.max(0, math.min(limit.ahead + moved, limit.burst))
+end
+
+local function gcra_spell(limit, now_us)
+  local arrival = string.format('@%.0f', now_us + limit.ahead)
+  return arrival, math.max(limit.life, math.ceil(limit.ahead / 1000))
+end
+
+local function gcra_tell(limit)
+  local remaining = math.floor((limit.burst - limit.ahead) / limit.window)
+  return math.max(remaining, 0), math.ceil(limit.ahead / 1000)
+end

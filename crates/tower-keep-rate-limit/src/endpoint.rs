@@ -1,0 +1,99 @@
+//! Which endpoint a request counts for. A raw path is the caller's to choose, so it is taken only
+//! where the operator bounds how many there are.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, PoisonError},
+};
+
+use http::request::Parts;
+use tower_keep_core::{Dialect, RouteTemplate, TenantId};
+
+/// The most tenants whose gRPC methods are remembered.
+const MAX_TENANTS: usize = 10_000;
+
+/// What stands for the endpoint of a gRPC call for which no route template is told.
+#[derive(Debug, Default)]
+pub(crate) enum GrpcEndpoints {
+    /// Nothing: all calls are `~unmatched`.
+    #[default]
+    Unmatched,
+    /// Its path, if it is one of these.
+    Listed(HashSet<String>),
+    /// Its path, for so many first paths of each tenant.
+    Capped { most: usize, seen: Mutex<HashMap<TenantId, HashSet<String>>> },
+}
+
+impl GrpcEndpoints {
+    pub(crate) fn capped(most: usize) -> Self {
+        Self::Capped { most, seen: Mutex::default() }
+    }
+
+    /// The endpoint of a request, if it is a known one.
+    pub(crate) fn of<'a>(&self, head: &'a Parts, tenant: &TenantId) -> Option<&'a str> {
+        let template = RouteTemplate::of(&head.extensions);
+        if template.is_some() || matches!(self, Self::Unmatched) || !Dialect::of(head).is_grpc() {
+            return template;
+        }
+        Some(head.uri.path()).filter(|path| self.knows(path, tenant))
+    }
+
+    fn knows(&self, path: &str, tenant: &TenantId) -> bool {
+        match self {
+            Self::Unmatched => false,
+            Self::Listed(methods) => methods.contains(path),
+            Self::Capped { most, seen } => {
+                let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                if !seen.contains_key(tenant) && seen.len() >= MAX_TENANTS {
+                    return false;
+                }
+                let paths = seen.entry(tenant.clone()).or_default();
+                paths.contains(path) || (paths.len() < *most && paths.insert(path.to_owned()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn call(path: &str, content_type: &str) -> Parts {
+        let request = Request::builder().uri(path).header("content-type", content_type);
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn only_known_grpc_methods_are_endpoints() {
+        let tenant = TenantId::new("acme").unwrap();
+        let listed = GrpcEndpoints::Listed(HashSet::from(["/a.B/C".to_owned()]));
+        let of = |endpoints: &GrpcEndpoints, path: &str, kind: &str| {
+            endpoints.of(&call(path, kind), &tenant).map(str::to_owned)
+        };
+        assert_eq!(of(&listed, "/a.B/C", "application/grpc").as_deref(), Some("/a.B/C"));
+        assert_eq!(of(&listed, "/a.B/D", "application/grpc"), None);
+        assert_eq!(of(&listed, "/a.B/C", "text/plain"), None);
+        assert_eq!(of(&GrpcEndpoints::Unmatched, "/a.B/C", "application/grpc"), None);
+        let mut routed = call("/a.B/D", "application/grpc");
+        routed.extensions.insert(RouteTemplate::new("/t"));
+        assert_eq!(listed.of(&routed, &tenant), Some("/t"));
+    }
+
+    #[test]
+    fn a_tenant_has_no_more_endpoints_than_its_cap() {
+        let endpoints = GrpcEndpoints::capped(2);
+        let knows =
+            |path: &str, tenant: &str| endpoints.knows(path, &TenantId::new(tenant).unwrap());
+        assert!(knows("/a", "acme") && knows("/b", "acme"));
+        assert!(!knows("/c", "acme"));
+        assert!(knows("/a", "acme"), "who came first stays");
+        assert!(knows("/c", "other"));
+        for n in 0..20_000 {
+            knows("/x", &format!("t{n}"));
+        }
+        assert!(!knows("/x", "one-more"), "tenants are bounded too");
+        assert!(!knows("/c", "acme") && knows("/c", "other"));
+    }
+}

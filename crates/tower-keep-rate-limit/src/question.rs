@@ -1,0 +1,158 @@
+//! What the rules of a layer ask of the store about one request.
+
+use arrayvec::ArrayVec;
+use http::request::Parts;
+use tower_keep_core::key::CustomPart;
+
+use crate::{
+    algorithm::Algorithm,
+    plans::Plans,
+    rule::{Mode, OnStoreError, Rule},
+    rules::{Matched, Rules},
+    store::{Limit, MAX_LIMITS},
+    subject::Subject,
+};
+
+/// One rule that is to be asked.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// Which rule.
+    index: usize,
+    /// Its limit for this tenant.
+    pub(crate) limit: u64,
+    /// The most at once.
+    pub(crate) burst: u64,
+    /// What the request costs.
+    pub(crate) cost: u64,
+    part: Part,
+}
+
+/// An owned [`CustomPart`].
+#[derive(Debug)]
+enum Part {
+    Unused,
+    Value(String),
+    Missing,
+}
+
+/// The rules that a request is to be checked against, in the order given to the layer.
+#[derive(Debug, Default)]
+pub(crate) struct Question {
+    asked: ArrayVec<Asked, MAX_LIMITS>,
+    matched: Matched,
+    /// Whether a plan has other limits than the rules.
+    pub(crate) planned: bool,
+}
+
+impl Asked {
+    #[expect(clippy::indexing_slicing, reason = "made from these very rules")]
+    pub(crate) fn rule<'r>(&self, rules: &'r Rules) -> &'r Rule {
+        &rules.all()[self.index]
+    }
+
+    /// Whether the rule can deny.
+    pub(crate) fn is_enforced(&self, rules: &Rules) -> bool {
+        self.rule(rules).mode == Mode::Enforce
+    }
+
+    /// Whether the request costs more than can ever be admitted.
+    pub(crate) fn never_fits(&self, rules: &Rules) -> bool {
+        let most = if self.rule(rules).algorithm == Algorithm::Gcra && self.limit > 0 {
+            self.burst
+        } else {
+            self.limit
+        };
+        self.cost > most
+    }
+
+    /// What is asked of the store.
+    pub(crate) fn limit<'a>(&'a self, rules: &'a Rules, subject: &Subject<'a>) -> Limit<'a> {
+        let rule = self.rule(rules);
+        let part = match &self.part {
+            Part::Unused => CustomPart::Unused,
+            Part::Value(part) => CustomPart::Value(part),
+            Part::Missing => CustomPart::Missing,
+        };
+        Limit {
+            key: subject.counter(rule, part),
+            algorithm: rule.algorithm,
+            quota: self.limit,
+            window_ms: rule.window_ms(),
+            burst: self.burst,
+            life_ms: rules.life_ms(rule, self.limit, self.burst),
+            cost: self.cost,
+            shadow: rule.mode == Mode::Shadow,
+        }
+    }
+}
+
+impl Question {
+    /// The rules that match this request, with the limits that its tenant has.
+    pub(crate) fn of(
+        rules: &Rules,
+        plans: Option<&dyn Plans>,
+        head: &Parts,
+        subject: &Subject<'_>,
+    ) -> Self {
+        let mut question = Self::default();
+        for (index, rule) in rules.all().iter().enumerate() {
+            if !rule.matches(head) {
+                continue;
+            }
+            let quota = plans.and_then(|plans| plans.quota(subject.tenant(), rule.name()));
+            question.planned |= quota.is_some();
+            let limit = quota.map_or(rule.limit, |quota| quota.limit);
+            let burst = rule.most_at_once(limit, quota.and_then(|quota| quota.burst));
+            let part = match &rule.part {
+                None => Part::Unused,
+                Some(part) => part.ask(head).map_or(Part::Missing, Part::Value),
+            };
+            question.push(Asked { index, limit, burst, cost: rule.cost_of(head), part });
+        }
+        question
+    }
+
+    fn push(&mut self, asked: Asked) {
+        self.matched.add(asked.index);
+        // A layer has no more rules than that.
+        let _ = self.asked.try_push(asked);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.asked.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Asked> + Clone {
+        self.asked.iter()
+    }
+
+    pub(crate) const fn matched(&self) -> Matched {
+        self.matched
+    }
+
+    /// Whether a rule that can deny wants the door closed when the store fails.
+    pub(crate) fn is_closed_on_failure(&self, rules: &Rules) -> bool {
+        let closed = |asked: &&Asked| asked.rule(rules).on_store_error == OnStoreError::Closed;
+        self.iter().filter(|asked| asked.is_enforced(rules)).any(|asked| closed(&asked))
+    }
+
+    /// What is left to be asked in this process when the store fails.
+    pub(crate) fn locally(self, rules: &Rules) -> Self {
+        let mut local = Self { planned: self.planned, ..Self::default() };
+        for asked in self.asked {
+            if asked.rule(rules).on_store_error == OnStoreError::Local {
+                local.push(asked);
+            }
+        }
+        local
+    }
+
+    /// What is asked of the store.
+    pub(crate) fn limits<'a>(
+        &'a self,
+        rules: &'a Rules,
+        subject: &Subject<'a>,
+    ) -> ArrayVec<Limit<'a>, MAX_LIMITS> {
+        self.iter().map(|asked| asked.limit(rules, subject)).collect()
+    }
+}

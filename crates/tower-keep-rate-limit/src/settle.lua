@@ -1,0 +1,31 @@
+-- Corrects what was counted before its cost was known, by the server's own clock.
+--
+-- KEYS[i]: the counter of limit i. ARGV: for each limit kind, quota, window, life of its key in ms,
+-- the difference, and the window that it was counted in: the window's start in ms, or for `g` the
+-- moment in ms. What was counted in another window is not touched.
+-- Answers how many counters were changed.
+
+local clock = redis.call('TIME')
+local now_us = clock[1] * 1000000 + clock[2]
+local now = math.floor(now_us / 1000)
+local changed = 0
+
+for i, key in ipairs(KEYS) do
+  local a = 6 * i
+  local limit = {
+    kind = ARGV[a - 5], quota = tonumber(ARGV[a - 4]), window = tonumber(ARGV[a - 3]),
+    life = tonumber(ARGV[a - 2]), stale = false,
+  }
+  local difference, window = tonumber(ARGV[a - 1]), tonumber(ARGV[a])
+  local value = redis.call('GET', key)
+  at(limit, key, value, now, now_us)
+  local same = value and limit.start == window
+  if limit.kind == 'g' then same = math.max(now - window, 0) * 1000 < limit.burst end
+  if same then
+    add(limit, difference)
+    local text, life = spell(limit, now, now_us)
+    redis.call('SET', key, text, 'PX', string.format('%.0f', life))
+    changed = changed + 1
+  end
+end
+return changed
