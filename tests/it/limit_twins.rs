@@ -252,7 +252,7 @@ fn history(
 
 #[tokio::test]
 async fn rust_and_lua_agree_about_every_history() {
-    const HISTORIES: usize = 300;
+    const HISTORIES: usize = 150;
     let forward = prop_oneof![
         3 => Just(0_i64),
         6 => 1..20_i64,
