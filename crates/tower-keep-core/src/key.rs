@@ -20,6 +20,9 @@ const ESCAPED: &AsciiSet =
 /// The channel on which processes that share a Redis tell each other what changed.
 pub const BUS: &str = "keep:bus";
 
+/// The kind of message on [`BUS`] that says: what you know of denied callers may be wrong.
+pub const BUS_LIMITS: u8 = 1;
+
 /// The name of the rule whose keys carry no rule name.
 pub const DEFAULT_RULE: &str = "default";
 

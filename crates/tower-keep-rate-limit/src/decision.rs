@@ -28,7 +28,8 @@ pub struct RuleStanding {
     pub is_enforced: bool,
 }
 
-/// How the rules stand that a request was checked against, in the order given to the layer.
+/// How the rules stand that a request was checked against, in the order given to the layer. Of a
+/// denial that was known without asking the store, the rules that deny.
 ///
 /// In the request's extensions for the rules with
 /// [`tell_handlers`](crate::Rule::tell_handlers); in the response's, for all, with
@@ -50,7 +51,8 @@ impl RateLimitDecision {
     ) -> Option<Self> {
         let standings = question.iter().zip(&verdict.limits);
         let told: Arc<[_]> = standings
-            .filter(|(asked, _)| wanted(asked))
+            // What is known without asking is known of the limits that deny alone.
+            .filter(|(asked, standing)| wanted(asked) && (!verdict.known || standing.wait_ms > 0))
             .map(|(asked, standing)| RuleStanding::new(rules, asked, standing))
             .collect();
         (!told.is_empty()).then_some(Self { rules: told })

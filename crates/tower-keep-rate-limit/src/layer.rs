@@ -46,7 +46,7 @@ const DEFAULT_KEY_LIFE: Duration = Duration::from_secs(900);
 /// ```
 #[derive(Clone, Debug)]
 pub struct RateLimitLayer {
-    limiter: Arc<Limiter>,
+    pub(crate) limiter: Arc<Limiter>,
 }
 
 impl RateLimitLayer {

@@ -79,10 +79,14 @@
 
 mod access;
 mod algorithm;
+mod caller;
 mod decision;
+#[cfg(feature = "redis")]
+mod denials;
 mod endpoint;
 mod fields;
 mod future;
+mod inspect;
 mod late;
 mod layer;
 mod limiter;
@@ -109,8 +113,10 @@ pub use self::redis::RedisStore;
 pub use self::{
     access::AccessList,
     algorithm::Algorithm,
+    caller::Caller,
     decision::{RateLimitDecision, RuleStanding},
     future::RateLimitFuture,
+    inspect::{CallerStanding, RateLimits},
     layer::{RateLimitLayer, RateLimitLayerBuilder},
     limiter::OnUnidentified,
     memory::MemoryStore,

@@ -6,6 +6,7 @@ use tower_keep_core::key::CustomPart;
 
 use crate::{
     algorithm::Algorithm,
+    caller::Caller,
     plans::Plans,
     rule::{Mode, OnStoreError, Rule},
     rules::{Matched, Rules},
@@ -82,6 +83,7 @@ impl Asked {
             life_ms: rules.life_ms(rule, self.limit, self.burst),
             cost: self.cost,
             shadow: rule.mode == Mode::Shadow,
+            late: rule.late.is_some(),
         }
     }
 }
@@ -108,6 +110,28 @@ impl Question {
                 Some(part) => part.ask(head).map_or(Part::Missing, Part::Value),
             };
             question.push(Asked { index, limit, burst, cost: rule.cost_of(head), part });
+        }
+        question
+    }
+
+    /// The rules that count this caller, as far as it is named; nothing is counted by asking.
+    pub(crate) fn about(rules: &Rules, plans: Option<&dyn Plans>, caller: &Caller) -> Self {
+        let mut question = Self::default();
+        let subject = caller.subject();
+        for (index, rule) in rules.all().iter().enumerate() {
+            let part = match (&rule.part, caller.part_for(rule.name())) {
+                (None, _) => Part::Unused,
+                (Some(_), Some(part)) => Part::Value(part.to_owned()),
+                (Some(_), None) => continue,
+            };
+            let is_named = !rule.scope.endpoint || subject.route.is_some();
+            if rule.mode == Mode::Off || subject.is_unidentified(rule) || !is_named {
+                continue;
+            }
+            let quota = plans.and_then(|plans| plans.quota(subject.tenant(), rule.name()));
+            let limit = quota.map_or(rule.limit, |quota| quota.limit);
+            let burst = rule.most_at_once(limit, quota.and_then(|quota| quota.burst));
+            question.push(Asked { index, limit, burst, cost: 0, part });
         }
         question
     }

@@ -6,13 +6,14 @@ use std::{fmt, sync::Arc};
 
 use tokio::runtime::Handle;
 use tower_keep_core::{
-    Answer, StoreError,
-    key::{BlockKey, CounterKey},
+    Answer, ConfigError, StoreError,
+    key::{BUS_LIMITS, BlockKey, CounterKey},
 };
-use tower_keep_redis::{Connection, Script, fred::types::Value};
+use tower_keep_redis::{Bus, BusState, Connection, Script, fred::types::Value};
 
 use crate::{
     algorithm::Algorithm,
+    denials::Denials,
     layer::RateLimitLayerBuilder,
     store::{Limit, LimitStore, MAX_LIMITS, Settlement, Verdict},
 };
@@ -48,12 +49,42 @@ static BLOCK: Script = Script::new(include_str!("block.lua"));
 #[derive(Clone)]
 pub struct RedisStore {
     connection: Connection,
+    denials: Option<Arc<Denials>>,
 }
 
 impl RedisStore {
     /// Counts through `connection`.
     pub const fn new(connection: Connection) -> Self {
-        Self { connection }
+        Self { connection, denials: None }
+    }
+
+    /// Remembers who is over a limit or blocked, up to 100,000 of them, and denies them without a
+    /// command until the moment that the server told. All processes forget as soon as a caller is
+    /// reset or its block ends, which they tell each other on `bus`; and each when the limit that
+    /// is asked for is another one. While the bus is not live, everybody is asked about.
+    ///
+    /// Callers of rules with a late cost are not remembered: what they reserved may come back at
+    /// any time.
+    ///
+    /// # Errors
+    ///
+    /// When no tokio runtime is running here.
+    pub fn remember_denials(mut self, bus: &Bus) -> Result<Self, ConfigError> {
+        self.denials = Some(Denials::beside(bus)?);
+        Ok(self)
+    }
+
+    /// Tells all processes, this one first, that a denial may be none any more.
+    fn forget_denials(&self) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
+        let denials = self.denials.clone();
+        async move {
+            let Some(denials) = denials else { return Ok(()) };
+            denials.forget();
+            if matches!(denials.bus().state(), BusState::Off { .. }) {
+                return Ok(());
+            }
+            denials.bus().publish(BUS_LIMITS, &[]).await
+        }
     }
 }
 
@@ -80,6 +111,11 @@ impl LimitStore for RedisStore {
         if !(1..=MAX_LIMITS).contains(&asked) {
             return Answer::ready(Err(StoreError::refused("a check has 1 to 8 limits")));
         }
+        let asking = match self.denials.as_ref().map(|denials| denials.ask(limits, blocks)) {
+            Some(Ok(verdict)) => return Answer::ready(Ok(verdict)),
+            Some(Err(asking)) => asking.zip(self.denials.clone()),
+            None => None,
+        };
         let tagged = self.connection.is_clustered();
         let counters = limits.iter().map(|limit| limit.key.spell(tagged));
         let keys = counters.chain(blocks.iter().map(|block| block.spell(tagged))).collect();
@@ -90,7 +126,13 @@ impl LimitStore for RedisStore {
             arguments.push(argument(limit.cost));
         }
         let reply = self.connection.run_script(&CHECK, keys, arguments);
-        Answer::pending(async move { read(&reply.await?, asked) })
+        Answer::pending(async move {
+            let verdict = read(&reply.await?, asked)?;
+            if let Some((asking, denials)) = &asking {
+                denials.learn(asking, &verdict);
+            }
+            Ok(verdict)
+        })
     }
 
     fn settle(&self, settlements: &[Settlement<'_>]) -> Answer<Result<(), StoreError>> {
@@ -112,13 +154,21 @@ impl LimitStore for RedisStore {
         let Some(first) = keys.first().cloned() else { return Answer::ready(Ok(())) };
         let arguments = keys.into_iter().map(Value::from).collect();
         let reply = self.connection.command("DEL", Some(&first), arguments);
-        Answer::pending(async move { reply.await.map(drop) })
+        let forget = self.forget_denials();
+        Answer::pending(async move {
+            reply.await?;
+            forget.await
+        })
     }
 
     fn block(&self, key: BlockKey<'_>, for_ms: u64) -> Answer<Result<(), StoreError>> {
         let key = key.spell(self.connection.is_clustered());
         let reply = self.connection.run_script(&BLOCK, vec![key], vec![argument(for_ms)]);
-        Answer::pending(async move { reply.await.map(drop) })
+        let forget = self.forget_denials();
+        Answer::pending(async move {
+            reply.await?;
+            forget.await
+        })
     }
 }
 

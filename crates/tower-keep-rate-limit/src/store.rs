@@ -34,6 +34,8 @@ pub struct Limit<'a> {
     pub cost: u64,
     /// Watched only: it denies nothing, and counts what it would have admitted.
     pub shadow: bool,
+    /// What is counted may be settled later, also to less.
+    pub late: bool,
 }
 
 impl<'a> Limit<'a> {
@@ -49,6 +51,7 @@ impl<'a> Limit<'a> {
             life_ms: window_ms,
             cost: 1,
             shadow: false,
+            late: false,
         }
     }
 
@@ -87,7 +90,7 @@ pub struct Verdict {
     /// For how many milliseconds more its caller is blocked; 0 if it is not. Whoever is blocked is
     /// denied.
     pub blocked_ms: u64,
-    /// Whether this was known without asking. Then only the limits that deny are told truly.
+    /// Whether this was known without asking. Then only the limits that deny stand as told.
     pub known: bool,
     /// When it was decided, by the store's clock, in milliseconds since the Unix epoch.
     pub at_ms: u64,

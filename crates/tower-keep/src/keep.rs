@@ -107,10 +107,7 @@ impl Keep {
         match store {
             Store::Memory => builder.memory_store(Arc::clone(limits)),
             #[cfg(feature = "redis")]
-            Store::Redis(redis) => {
-                let store = tower_keep_rate_limit::RedisStore::new(redis.connection.clone());
-                builder.store_with_fallback(Arc::new(store), Arc::clone(limits))
-            }
+            Store::Redis(redis) => builder.store_with_fallback(redis.limits(), Arc::clone(limits)),
         }
     }
 

@@ -49,14 +49,15 @@ pub use self::{
     keep::Keep,
 };
 pub use tower_keep_core::{
-    BodyError, BoxError, ClientAddr, ConfigError, ConfigProblem, ErrorClass, InvalidId,
-    InvalidPrincipal, KnownTenants, PeerAddr, Principal, PrincipalExtractor, PrincipalLayer,
-    PrincipalLayerBuilder, ResponseBody, RouteTemplate, StoreError, TenantId, TrustedProxies,
-    UserId,
+    BodyError, BoxError, ClientAddr, ConfigError, ConfigProblem, CostUnit, ErrorClass, InvalidId,
+    InvalidPrincipal, KnownTenants, LateCost, PeerAddr, Principal, PrincipalExtractor,
+    PrincipalLayer, PrincipalLayerBuilder, ResponseBody, RouteTemplate, StoreError, TenantId,
+    TrustedProxies, UserId,
 };
 pub use tower_keep_rate_limit::{
-    OnStoreError, OnUnidentified, RateLimitLayer, RateLimitLayerBuilder, RateLimitOutcome, Rule,
-    Scope,
+    AccessList, Algorithm, Caller, CallerStanding, Mode, OnStoreError, OnUnidentified, Plans,
+    Quota, RateLimitDecision, RateLimitLayer, RateLimitLayerBuilder, RateLimitOutcome, RateLimits,
+    Rule, RuleStanding, Scope,
 };
 
 #[cfg(doctest)]

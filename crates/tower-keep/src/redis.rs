@@ -1,6 +1,9 @@
 //! The part of a keep that knows Redis.
 
+use std::sync::{Arc, OnceLock};
+
 use tower_keep_core::ConfigError;
+use tower_keep_rate_limit::RedisStore;
 use tower_keep_redis::SharedBus;
 pub use tower_keep_redis::{
     Bus, BusEvent, BusEvents, BusMessage, BusState, Connection, ConnectionHealth, ConnectionState,
@@ -22,11 +25,25 @@ pub(crate) struct Redis {
     /// Whether the bus is wanted.
     pubsub: bool,
     bus: SharedBus,
+    /// Counts for all rate-limit layers; made for the first.
+    limits: OnceLock<Arc<RedisStore>>,
 }
 
 impl Redis {
     fn new(connection: Connection, pubsub: bool) -> Self {
-        Self { connection, pubsub, bus: SharedBus::default() }
+        Self { connection, pubsub, bus: SharedBus::default(), limits: OnceLock::new() }
+    }
+
+    /// The store of all rate-limit layers. It remembers whom it has denied, unless there is no
+    /// runtime here for the bus that this takes.
+    pub(crate) fn limits(&self) -> Arc<RedisStore> {
+        let store = || {
+            let plain = RedisStore::new(self.connection.clone());
+            let bus = self.bus.get(&self.connection, self.pubsub);
+            let remembering = bus.and_then(|bus| plain.clone().remember_denials(&bus));
+            Arc::new(remembering.unwrap_or(plain))
+        };
+        Arc::clone(self.limits.get_or_init(store))
     }
 
     pub(crate) fn health(&self) -> Health {

@@ -1,0 +1,210 @@
+//! Callers who are known to be over a limit: they are refused without asking the server again.
+
+use std::{
+    hash::{BuildHasher as _, Hash, RandomState},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use arrayvec::ArrayVec;
+use quick_cache::sync::Cache;
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
+use tokio::{runtime::Handle, task::AbortHandle};
+use tower_keep_core::{
+    ConfigError,
+    key::{BUS_LIMITS, BlockKey},
+    time::millis,
+};
+use tower_keep_redis::{Bus, BusEvent, BusState};
+
+use crate::{
+    algorithm::Terms,
+    store::{Limit, MAX_LIMITS, NEVER, Standing, Verdict},
+};
+
+/// How many are remembered; further ones take the place of those that are asked for least.
+const CAPACITY: usize = 100_000;
+
+/// What the server has said about denied callers, for as long as it holds.
+///
+/// It holds until the moment the server told, by the clock of this process, counted from when it
+/// was asked; and until somebody says on the bus that it may not. Where the bus is not live, nothing
+/// is believed and nothing remembered.
+pub(crate) struct Denials {
+    known: Cache<u128, Denial>,
+    /// Callers choose parts of the keys; a secret keeps them from choosing collisions.
+    secret: (u64, u64),
+    /// Counts how often everything was forgotten: an answer that was asked for before is not
+    /// remembered after.
+    epoch: AtomicU64,
+    bus: Bus,
+    listener: AbortHandle,
+}
+
+/// One denial, by a limit or a block.
+#[derive(Clone, Copy)]
+struct Denial {
+    until: Instant,
+    /// The limit that it was, and what was asked of it; `None` for a block.
+    asked: Option<(Terms, u64)>,
+    remaining: u64,
+}
+
+/// What is asked now, to be remembered if it is denied.
+pub(crate) struct Asking {
+    at: Instant,
+    epoch: u64,
+    limits: ArrayVec<Option<(u128, Terms, u64)>, MAX_LIMITS>,
+    blocks: ArrayVec<u128, 2>,
+}
+
+impl Denials {
+    /// Remembers while this bus is live.
+    pub(crate) fn beside(bus: &Bus) -> Result<Arc<Self>, ConfigError> {
+        let runtime = Handle::try_current().map_err(|_| {
+            ConfigError::new("runtime", "to remember denials takes a tokio runtime")
+        })?;
+        let random = RandomState::new();
+        let mut events = bus.events();
+        Ok(Arc::new_cyclic(|denials: &Weak<Self>| {
+            let denials = Weak::clone(denials);
+            let listening = runtime.spawn(async move {
+                loop {
+                    let forget = match events.recv().await {
+                        BusEvent::Gap => true,
+                        BusEvent::Message(message) => message.kind == BUS_LIMITS,
+                    };
+                    // Before the first event there may be nobody yet who could forget.
+                    if let Some(denials) = denials.upgrade().filter(|_| forget) {
+                        denials.forget();
+                    }
+                }
+            });
+            Self {
+                known: Cache::new(CAPACITY),
+                secret: (random.hash_one(0_u8), random.hash_one(1_u8)),
+                epoch: AtomicU64::new(0),
+                bus: bus.clone(),
+                listener: listening.abort_handle(),
+            }
+        }))
+    }
+
+    /// The bus that tells when to forget.
+    pub(crate) const fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    /// Forgets everything, because something may have been allowed.
+    pub(crate) fn forget(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.known.clear();
+    }
+
+    /// The verdict if it is known; else what there is to be remembered of the answer, or nothing
+    /// where nothing can be.
+    pub(crate) fn ask(
+        &self,
+        limits: &[Limit<'_>],
+        blocks: &[BlockKey<'_>],
+    ) -> Result<Verdict, Option<Asking>> {
+        if self.bus.state() != BusState::Live || limits.iter().all(|limit| limit.cost == 0) {
+            return Err(None);
+        }
+        let asking = Asking {
+            at: Instant::now(),
+            epoch: self.epoch.load(Ordering::Acquire),
+            limits: limits.iter().map(|limit| self.memorable(limit)).collect(),
+            blocks: blocks.iter().map(|block| self.fingerprint(block)).collect(),
+        };
+        self.known_verdict(&asking).ok_or(Some(asking))
+    }
+
+    /// Remembers who was denied, until when.
+    pub(crate) fn learn(&self, asking: &Asking, verdict: &Verdict) {
+        if verdict.allowed {
+            return;
+        }
+        let until = |wait: u64| asking.at.checked_add(Duration::from_millis(wait));
+        let mut learned: ArrayVec<(u128, Denial), { MAX_LIMITS + 2 }> = ArrayVec::new();
+        for (limit, standing) in asking.limits.iter().zip(&verdict.limits) {
+            let Some((key, terms, cost)) = *limit else { continue };
+            if standing.wait_ms == 0 || standing.wait_ms == NEVER {
+                continue;
+            }
+            let asked = Some((terms, cost));
+            let denial = |until| Denial { until, asked, remaining: standing.remaining };
+            learned.extend(until(standing.wait_ms).map(|until| (key, denial(until))));
+        }
+        if verdict.blocked_ms > 0 {
+            // Which of the blocks it was is not told. The narrowest is asked for only with this
+            // very caller, and its tenant's is asked for with it.
+            let block = asking.blocks.last().zip(until(verdict.blocked_ms));
+            let denial = |until| Denial { until, asked: None, remaining: 0 };
+            learned.extend(block.map(|(key, until)| (*key, denial(until))));
+        }
+        for (key, denial) in learned {
+            self.known.insert(key, denial);
+        }
+        // Somebody said "forget" meanwhile, perhaps after the server had answered.
+        if self.epoch.load(Ordering::Acquire) != asking.epoch {
+            self.known.clear();
+        }
+    }
+
+    fn known_verdict(&self, asking: &Asking) -> Option<Verdict> {
+        if self.known.is_empty() {
+            return None;
+        }
+        let left = |denial: &Denial| {
+            let left = denial.until.checked_duration_since(asking.at)?;
+            // Rounded up: waiting that long is enough.
+            Some(millis(left) + 1)
+        };
+        let mut verdict = Verdict {
+            allowed: false,
+            blocked_ms: 0,
+            known: true,
+            at_ms: 0,
+            limits: ArrayVec::new(),
+        };
+        for key in &asking.blocks {
+            let block = self.known.get(key).filter(|denial| denial.asked.is_none());
+            verdict.blocked_ms = verdict.blocked_ms.max(block.as_ref().and_then(left).unwrap_or(0));
+        }
+        let mut denied = verdict.blocked_ms > 0;
+        for limit in &asking.limits {
+            let known = limit.and_then(|(key, terms, cost)| {
+                let denial = self.known.get(&key)?;
+                let (denied, least) = denial.asked?;
+                let wait = left(&denial).filter(|_| denied == terms && cost >= least)?;
+                Some(Standing { remaining: denial.remaining, resets_in_ms: wait, wait_ms: wait })
+            });
+            denied |= known.is_some();
+            verdict.limits.push(known.unwrap_or_default());
+        }
+        denied.then_some(verdict)
+    }
+
+    /// What a denial by this limit would be remembered under. One that is watched only denies
+    /// nothing; one that is settled later may have room again before it resets.
+    fn memorable(&self, limit: &Limit<'_>) -> Option<(u128, Terms, u64)> {
+        let denies = !limit.shadow && !limit.late && limit.cost > 0;
+        denies.then(|| (self.fingerprint(&limit.key), limit.terms(), limit.cost))
+    }
+
+    fn fingerprint(&self, key: &impl Hash) -> u128 {
+        let mut hasher = SipHasher13::new_with_keys(self.secret.0, self.secret.1);
+        key.hash(&mut hasher);
+        hasher.finish128().as_u128()
+    }
+}
+
+impl Drop for Denials {
+    fn drop(&mut self) {
+        self.listener.abort();
+    }
+}
