@@ -3,16 +3,21 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use tower_keep::{Keep, RateLimitLayer, RateLimitLayerBuilder, Rule, Scope};
-use tower_keep_tests::Monitor;
+use tower_keep::{
+    BusState, Config, Keep, Principal, RateLimitLayer, RateLimitLayerBuilder, Rule, Scope,
+    TenantId, UserId,
+};
+use tower_keep_tests::{Monitor, wait_until};
 
 use crate::limit_store::site::{Kind, Site, ask, request};
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// How many requests of each kind are counted.
+const TIMES: usize = 20;
 /// A user's and its tenant's.
 const BLOCKS: usize = 2;
-const TIMES: usize = 20;
+/// What the bus says on its own connection, and what a new connection is asked once.
+const BESIDE: [&str; 6] = ["HELLO", "SUBSCRIBE", "PING", "CLIENT", "INFO", "CLUSTER"];
 const LIMIT: u64 = 20;
 
 /// A layer of so many rules, of different scopes.
@@ -45,7 +50,27 @@ async fn cost(
         change(&mut request);
         assert_eq!(ask(layer, request).await, expected);
     }
-    monitor.count().await
+    sent(monitor).await.len()
+}
+
+/// What was sent for requests.
+async fn sent(monitor: &mut Monitor) -> Vec<tower_keep_tests::Line> {
+    let mut lines = monitor.drain().await;
+    lines.retain(|line| !BESIDE.contains(&line.name().as_str()));
+    lines
+}
+
+/// A keep whose bus is live, if it is to have one.
+async fn keep(site: &Site, remembers: bool) -> Keep {
+    let mut config = Config::default();
+    config.redis = Some(site.config().with_pubsub(remembers));
+    let keep = Keep::new(config).unwrap();
+    keep.require_connection().await.unwrap();
+    let _ = layer(&keep, 1);
+    let bus = keep.bus().unwrap().unwrap();
+    let live = || async { !remembers || bus.state() == BusState::Live };
+    assert!(wait_until(Duration::from_secs(10), live).await);
+    keep
 }
 
 #[tokio::test]
@@ -57,40 +82,56 @@ async fn a_request_costs_one_command_or_none() {
     );
     for kind in Kind::ALL {
         let site = Site::start(kind).await;
-        let keep = site.keep().await;
-        let mut monitor = site.monitor().await;
-        // Any first request makes the script known to the node.
-        ask(&layer(&keep, 1), request("acme", "first", "/x")).await;
-        for rules in [1, 3, 8] {
-            // Counters of their own: the names of the rules are the same.
-            for node in site.nodes() {
-                node.command(&["FLUSHALL"]).await.unwrap().ok().unwrap();
-            }
-            let limited = layer(&keep, rules);
-            let zero = keep.rate_limit().rule(Rule::per_tenant(0, HOUR));
-            let more = (1..rules).map(|n| Rule::per_user(9, HOUR).named(format!("r{n}")));
-            let zero = more.fold(zero, RateLimitLayerBuilder::rule).build().unwrap();
-
-            let same = |_: &mut http::Request<()>| ();
-            let preflight =
-                |request: &mut http::Request<()>| *request.method_mut() = Method::OPTIONS;
-            let skipped = |request: &mut http::Request<()>| {
-                *request.uri_mut() = "/skipped".parse().unwrap();
-            };
-            let admitted = cost(&mut monitor, &limited, StatusCode::OK, same).await;
-            let sent = monitor.drain().await;
-            assert!(sent.iter().all(|line| line.name() == "EVALSHA"), "{sent:?}");
-            let keys: Vec<_> = sent.iter().map(|line| line.args()[2].clone()).collect();
-            let expected = (rules + BLOCKS).to_string().into_bytes();
-            assert_eq!(keys, vec![expected; TIMES], "a key for each rule, and for each block");
-            let denied = cost(&mut monitor, &limited, StatusCode::TOO_MANY_REQUESTS, same).await;
-            let nothing = cost(&mut monitor, &zero, StatusCode::TOO_MANY_REQUESTS, same).await;
-            let skipped = cost(&mut monitor, &limited, StatusCode::OK, skipped).await
-                + cost(&mut monitor, &limited, StatusCode::OK, preflight).await;
-            let name = kind.name();
-            println!("{name:>16} {rules:>6} {admitted:>9} {denied:>7} {nothing:>8} {skipped:>8}");
-            assert_eq!((admitted, denied, nothing, skipped), (TIMES, TIMES, 0, 0));
+        for remembers in [false, true] {
+            let keep = keep(&site, remembers).await;
+            costs(&site, &keep, kind, remembers).await;
         }
+    }
+}
+
+async fn costs(site: &Site, keep: &Keep, kind: Kind, remembers: bool) {
+    let mut monitor = site.monitor().await;
+    for rules in [1, 3, 8] {
+        // Counters of their own: the names of the rules are the same.
+        let tenant = format!("acme-{rules}-{remembers}");
+        let limited = layer(keep, rules);
+        // Any first request makes the script known to the node.
+        ask(&limited, request(&tenant, "first", "/first")).await;
+        let zero = keep.rate_limit().rule(Rule::per_tenant(0, HOUR));
+        let more = (1..rules).map(|n| Rule::per_user(9, HOUR).named(format!("r{n}")));
+        let zero = more.fold(zero, RateLimitLayerBuilder::rule).build().unwrap();
+
+        let of = |request: &mut http::Request<()>| {
+            let principal = Principal::new(TenantId::new(tenant.as_str()).unwrap());
+            request.extensions_mut().insert(principal.with_user(UserId::new("42").unwrap()));
+        };
+        let preflight = |request: &mut http::Request<()>| {
+            of(request);
+            *request.method_mut() = Method::OPTIONS;
+        };
+        let skipped = |request: &mut http::Request<()>| {
+            of(request);
+            *request.uri_mut() = "/skipped".parse().unwrap();
+        };
+        monitor.drain().await;
+        let mut admitted = Vec::new();
+        for _ in 0..TIMES {
+            assert_eq!(ask(&limited, request(&tenant, "42", "/x")).await, StatusCode::OK);
+            admitted.extend(sent(&mut monitor).await);
+        }
+        assert!(admitted.iter().all(|line| line.name() == "EVALSHA"), "{admitted:?}");
+        let keys: Vec<_> = admitted.iter().map(|line| line.args()[2].clone()).collect();
+        let expected = (rules + BLOCKS).to_string().into_bytes();
+        assert_eq!(keys, vec![expected; TIMES], "a key for each rule, and for each block");
+        let denied = cost(&mut monitor, &limited, StatusCode::TOO_MANY_REQUESTS, of).await;
+        let nothing = cost(&mut monitor, &zero, StatusCode::TOO_MANY_REQUESTS, of).await;
+        let skipped = cost(&mut monitor, &limited, StatusCode::OK, skipped).await
+            + cost(&mut monitor, &limited, StatusCode::OK, preflight).await;
+        let (name, admitted) = (kind.name(), admitted.len());
+        println!("{name:>16} {rules:>6} {admitted:>9} {denied:>7} {nothing:>8} {skipped:>8}");
+        // The first denial makes the next ones known.
+        let expected = if remembers { 1 } else { TIMES };
+        assert_eq!((admitted, denied, nothing, skipped), (TIMES, expected, 0, 0));
     }
 }
 
@@ -107,7 +148,7 @@ async fn a_rule_that_does_not_match_costs_nothing() {
     assert_eq!(cost(&mut monitor, &alone, StatusCode::OK, |_| ()).await, 0);
     assert_eq!(cost(&mut monitor, &both, StatusCode::OK, |_| ()).await, TIMES);
     let one_rule = (1 + BLOCKS).to_string().into_bytes();
-    let keys = monitor.drain().await.iter().all(|line| line.args()[2] == one_rule);
+    let keys = sent(&mut monitor).await.iter().all(|line| line.args()[2] == one_rule);
     assert!(keys, "only the rule that matched");
 }
 
@@ -125,8 +166,8 @@ async fn a_script_that_is_not_known_costs_one_command_more() {
                 let tenant = format!("tenant-{tenant}");
                 for turn in 0..3 {
                     assert_eq!(ask(&layer, request(&tenant, "42", "/x")).await, StatusCode::OK);
-                    let sent = monitor.drain().await;
-                    let names: Vec<_> = sent.iter().map(tower_keep_tests::Line::name).collect();
+                    let lines = sent(&mut monitor).await;
+                    let names: Vec<_> = lines.iter().map(tower_keep_tests::Line::name).collect();
                     if names.len() == 2 && turn == 0 {
                         assert_eq!(names, ["EVALSHA", "EVAL"]);
                         spelled_out += 1;

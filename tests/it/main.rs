@@ -17,6 +17,7 @@ mod exactness;
 mod guard;
 mod harness;
 mod invariants;
+mod limit_known;
 mod limit_script;
 mod limit_store;
 mod limit_twins;

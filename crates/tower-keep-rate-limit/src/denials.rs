@@ -30,8 +30,9 @@ const CAPACITY: usize = 100_000;
 
 /// What the server has said about denied callers, for as long as it holds.
 ///
-/// It holds until the moment the server told, by the clock of this process, counted from when it
-/// was asked; and until somebody says on the bus that it may not. Where the bus is not live, nothing
+/// It holds until the moment the server told, by the clock of this process. The server's answer was
+/// given some time between the question and its arrival: a denial is believed from the one, so that
+/// nobody is kept out too long, and told from the other, so that waiting is enough. It holds until somebody says on the bus that it may not. Where the bus is not live, nothing
 /// is believed and nothing remembered.
 pub(crate) struct Denials {
     known: Cache<u128, Denial>,
@@ -47,7 +48,8 @@ pub(crate) struct Denials {
 /// One denial, by a limit or a block.
 #[derive(Clone, Copy)]
 struct Denial {
-    until: Instant,
+    believed_until: Instant,
+    told_until: Instant,
     /// The limit that it was, and what was asked of it; `None` for a block.
     asked: Option<(Terms, u64)>,
     remaining: u64,
@@ -128,23 +130,27 @@ impl Denials {
         if verdict.allowed {
             return;
         }
-        let until = |wait: u64| asking.at.checked_add(Duration::from_millis(wait));
+        let answered = Instant::now();
+        let deny = |wait: u64, asked, remaining| {
+            let wait = Duration::from_millis(wait);
+            let (believed_until, told_until) =
+                (asking.at.checked_add(wait)?, answered.checked_add(wait)?);
+            Some(Denial { believed_until, told_until, asked, remaining })
+        };
         let mut learned: ArrayVec<(u128, Denial), { MAX_LIMITS + 2 }> = ArrayVec::new();
         for (limit, standing) in asking.limits.iter().zip(&verdict.limits) {
             let Some((key, terms, cost)) = *limit else { continue };
             if standing.wait_ms == 0 || standing.wait_ms == NEVER {
                 continue;
             }
-            let asked = Some((terms, cost));
-            let denial = |until| Denial { until, asked, remaining: standing.remaining };
-            learned.extend(until(standing.wait_ms).map(|until| (key, denial(until))));
+            let denial = deny(standing.wait_ms, Some((terms, cost)), standing.remaining);
+            learned.extend(denial.map(|denial| (key, denial)));
         }
         if verdict.blocked_ms > 0 {
             // Which of the blocks it was is not told. The narrowest is asked for only with this
             // very caller, and its tenant's is asked for with it.
-            let block = asking.blocks.last().zip(until(verdict.blocked_ms));
-            let denial = |until| Denial { until, asked: None, remaining: 0 };
-            learned.extend(block.map(|(key, until)| (*key, denial(until))));
+            let denial = asking.blocks.last().copied().zip(deny(verdict.blocked_ms, None, 0));
+            learned.extend(denial);
         }
         for (key, denial) in learned {
             self.known.insert(key, denial);
@@ -160,9 +166,10 @@ impl Denials {
             return None;
         }
         let left = |denial: &Denial| {
-            let left = denial.until.checked_duration_since(asking.at)?;
-            // Rounded up: waiting that long is enough.
-            Some(millis(left) + 1)
+            let believed = denial.believed_until > asking.at;
+            let left = denial.told_until.saturating_duration_since(asking.at);
+            // Rounded up.
+            believed.then(|| millis(left) + 1)
         };
         let mut verdict = Verdict {
             allowed: false,

@@ -116,18 +116,28 @@ impl LimitStore for RedisStore {
             Some(Err(asking)) => asking.zip(self.denials.clone()),
             None => None,
         };
-        let tagged = self.connection.is_clustered();
-        let counters = limits.iter().map(|limit| limit.key.spell(tagged));
-        let keys = counters.chain(blocks.iter().map(|block| block.spell(tagged))).collect();
+        let connection = self.connection.clone();
+        let tagged = connection.is_clustered();
+        let mut keys: Vec<_> = limits.iter().map(|limit| limit.key.spell(tagged)).collect();
+        // Only a cluster refuses keys that it would take one by one.
+        let alone = (tagged && asked == 1).then(|| keys.clone());
+        keys.extend(blocks.iter().map(|block| block.spell(tagged)));
         let mut arguments = Vec::with_capacity(5 * asked);
         for limit in limits {
             arguments.push(Value::from_static_str(kind(limit.algorithm, limit.shadow)));
             arguments.extend(numbers(limit).map(argument));
             arguments.push(argument(limit.cost));
         }
-        let reply = self.connection.run_script(&CHECK, keys, arguments);
+        let again = alone.map(|keys| (keys, arguments.clone()));
+        let reply = connection.run_script(&CHECK, keys, arguments);
         Answer::pending(async move {
-            let verdict = read(&reply.await?, asked)?;
+            let mut reply = reply.await;
+            // While its slot moves, a counter cannot be read together with blocks that may be on
+            // either side. It is counted, and for that time nobody is blocked.
+            if let Some((keys, arguments)) = again.filter(|_| is_moving(&reply)) {
+                reply = connection.run_script(&CHECK, keys, arguments).await;
+            }
+            let verdict = read(&reply?, asked)?;
             if let Some((asking, denials)) = &asking {
                 denials.learn(asking, &verdict);
             }
@@ -190,6 +200,11 @@ fn see_through(
     let task = runtime.spawn(settling);
     let lost = |_| StoreError::unknown("the task that settles a late cost has ended");
     Answer::pending(async move { task.await.map_err(lost).and_then(|result| result) })
+}
+
+/// Whether the server has some of the keys and another one may have the others.
+fn is_moving(reply: &Result<Value, StoreError>) -> bool {
+    reply.as_ref().is_err_and(|error| error.message().starts_with("TRYAGAIN"))
 }
 
 fn read(reply: &Value, asked: usize) -> Result<Verdict, StoreError> {

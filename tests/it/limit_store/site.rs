@@ -120,7 +120,7 @@ impl Site {
         keep
     }
 
-    fn config(&self) -> RedisConfig {
+    pub(crate) fn config(&self) -> RedisConfig {
         RedisConfig::from_url(&self.url()).unwrap().with_timeout(PATIENT)
     }
 }

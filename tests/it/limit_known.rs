@@ -1,0 +1,261 @@
+//! Callers who are known to be denied, and what is done to callers from beside: looked at, reset,
+//! blocked. Two keeps on one server stand for two processes.
+
+use std::{convert::Infallible, time::Duration};
+
+use http::{Request, Response, StatusCode};
+use tokio::time::{Instant, sleep};
+use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower_keep::{
+    BusState, Caller, Config, CostUnit, Keep, Principal, RateLimitLayer, RateLimitOutcome, Rule,
+    TenantId, UserId,
+};
+use tower_keep_tests::wait_until;
+
+use crate::limit_store::site::{Kind, Site, request};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A process whose bus is live.
+async fn process(site: &Site) -> Keep {
+    let mut config = Config::default();
+    config.redis = Some(site.config());
+    let keep = Keep::new(config).unwrap();
+    keep.require_connection().await.unwrap();
+    let _ = layer(&keep, Rule::per_user(1, HOUR).named("any"));
+    is_live(&keep).await;
+    keep
+}
+
+async fn is_live(keep: &Keep) {
+    let bus = keep.bus().unwrap().unwrap();
+    let live = || async { bus.state() == BusState::Live };
+    assert!(wait_until(PATIENCE, live).await, "{:?}", bus.state());
+}
+
+fn layer(keep: &Keep, rule: Rule) -> RateLimitLayer {
+    keep.rate_limit().rule(rule).expose_outcome(true).build().unwrap()
+}
+
+fn caller(tenant: &str, user: &str) -> Caller {
+    let caller = Caller::tenant(TenantId::new(tenant).unwrap());
+    if user.is_empty() { caller } else { caller.user(UserId::new(user).unwrap()) }
+}
+
+/// What a service behind the layer answers.
+async fn answer(layer: &RateLimitLayer, request: Request<()>) -> Response<()> {
+    let handler = |_: Request<()>| async { Ok::<Response<()>, Infallible>(Response::new(())) };
+    layer.layer(service_fn(handler)).oneshot(request).await.unwrap().map(drop)
+}
+
+async fn outcome(layer: &RateLimitLayer, tenant: &str, user: &str) -> RateLimitOutcome {
+    let response = answer(layer, request(tenant, user, "/x")).await;
+    *response.extensions().get().unwrap()
+}
+
+/// Asks until this is what becomes of it.
+async fn becomes(layer: &RateLimitLayer, tenant: &str, user: &str, expected: RateLimitOutcome) {
+    let begun = Instant::now();
+    loop {
+        let outcome = outcome(layer, tenant, user).await;
+        if outcome == expected {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "still {outcome:?}, not {expected:?}");
+        sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_reset_lets_in_at_once_wherever_the_denial_is_known() {
+    for kind in Kind::ALL {
+        let site = Site::start(kind).await;
+        let (one, other) = (process(&site).await, process(&site).await);
+        let rule = || Rule::per_user(2, HOUR);
+        let (here, there) = (layer(&one, rule()), layer(&other, rule()));
+        for expected in [
+            RateLimitOutcome::Allowed,
+            RateLimitOutcome::Allowed,
+            RateLimitOutcome::Denied,
+            RateLimitOutcome::DeniedKnown,
+            RateLimitOutcome::DeniedKnown,
+        ] {
+            assert_eq!(outcome(&here, "acme", "42").await, expected);
+        }
+        assert_eq!(outcome(&there, "acme", "42").await, RateLimitOutcome::Denied);
+        assert_eq!(outcome(&there, "acme", "42").await, RateLimitOutcome::DeniedKnown);
+        assert_eq!(outcome(&here, "acme", "43").await, RateLimitOutcome::Allowed, "another user");
+        let caller = caller("acme", "42");
+        assert_eq!(here.limits().peek(&caller).await.unwrap().rules[0].remaining, 0);
+        here.limits().reset(&caller).await.unwrap();
+        assert_eq!(here.limits().peek(&caller).await.unwrap().rules[0].remaining, 2);
+        assert_eq!(outcome(&here, "acme", "42").await, RateLimitOutcome::Allowed, "its own");
+        let begun = Instant::now();
+        becomes(&there, "acme", "42", RateLimitOutcome::Allowed).await;
+        println!("{}: let in by the other after {:?}", kind.name(), begun.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_known_denial_ends_when_the_window_does() {
+    const WINDOW: Duration = Duration::from_millis(700);
+    for kind in Kind::SINGLE {
+        let site = Site::start(kind).await;
+        let keep = process(&site).await;
+        let layer = keep
+            .rate_limit()
+            .rule(Rule::per_user(1, WINDOW))
+            .expose_outcome(true)
+            .expose_decision(true)
+            .build()
+            .unwrap();
+        for _ in 0..3 {
+            becomes(&layer, "acme", "42", RateLimitOutcome::DeniedKnown).await;
+            let denied = answer(&layer, request("acme", "42", "/x")).await;
+            let Some(decision) = denied.extensions().get::<tower_keep::RateLimitDecision>() else {
+                panic!("no decision");
+            };
+            let told = decision.rules[0].wait;
+            if denied.status() == StatusCode::TOO_MANY_REQUESTS {
+                assert!(told.unwrap() <= WINDOW + Duration::from_millis(1), "{told:?}");
+                assert_eq!(denied.headers()["retry-after"], "1");
+                sleep(told.unwrap()).await;
+            }
+            assert_eq!(outcome(&layer, "acme", "42").await, RateLimitOutcome::Allowed);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_raised_limit_and_a_smaller_cost_are_asked_about() {
+    let site = Site::start(Kind::SINGLE[0]).await;
+    let keep = process(&site).await;
+    let by_header = |limit| {
+        Rule::per_user(limit, HOUR).cost(|head| if head.uri.path() == "/dear" { 4 } else { 1 })
+    };
+    let layer = layer(&keep, by_header(5));
+    let dear = || {
+        let mut request = request("acme", "42", "/x");
+        *request.uri_mut() = "/dear".parse().unwrap();
+        request
+    };
+    assert_eq!(answer(&layer, dear()).await.status(), StatusCode::OK);
+    for _ in 0..3 {
+        let denied = answer(&layer, dear()).await;
+        assert_eq!(denied.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(denied.headers()["ratelimit"].to_str().unwrap().split(';').nth(1), Some("r=1"));
+    }
+    assert_eq!(outcome(&layer, "acme", "42").await, RateLimitOutcome::Allowed, "it costs less");
+    assert_eq!(outcome(&layer, "acme", "42").await, RateLimitOutcome::Denied);
+    assert_eq!(outcome(&layer, "acme", "42").await, RateLimitOutcome::DeniedKnown);
+    layer.reload_rules([by_header(6)]).unwrap();
+    assert_eq!(outcome(&layer, "acme", "42").await, RateLimitOutcome::Allowed, "one more");
+    assert_eq!(outcome(&layer, "acme", "42").await, RateLimitOutcome::Denied);
+}
+
+/// What others say cannot be heard then.
+#[tokio::test]
+async fn nothing_is_believed_while_the_bus_is_lost() {
+    let site = Site::start(Kind::SINGLE[0]).await;
+    let keep = process(&site).await;
+    let layer = layer(&keep, Rule::per_user(1, HOUR));
+    becomes(&layer, "acme", "42", RateLimitOutcome::DeniedKnown).await;
+    site.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
+    becomes(&layer, "acme", "42", RateLimitOutcome::Denied).await;
+    is_live(&keep).await;
+    becomes(&layer, "acme", "42", RateLimitOutcome::DeniedKnown).await;
+}
+
+/// They may have room again before they reset.
+#[tokio::test]
+async fn callers_with_a_late_cost_are_always_asked_about() {
+    let site = Site::start(Kind::SINGLE[0]).await;
+    let keep = process(&site).await;
+    let layer = layer(&keep, Rule::per_user(1, HOUR).late(CostUnit::TOKENS));
+    assert_eq!(outcome(&layer, "acme", "42").await, RateLimitOutcome::Allowed);
+    for _ in 0..3 {
+        assert_eq!(outcome(&layer, "acme", "42").await, RateLimitOutcome::Denied);
+    }
+}
+
+#[tokio::test]
+async fn a_block_holds_everywhere_until_it_ends_or_is_ended() {
+    for kind in Kind::ALL {
+        let site = Site::start(kind).await;
+        let (one, other) = (process(&site).await, process(&site).await);
+        let rule = || Rule::per_user(1000, HOUR);
+        let (here, there) = (layer(&one, rule()), layer(&other, rule()));
+        let somebody = Caller::from(
+            &Principal::new(TenantId::new("acme").unwrap()).with_user(UserId::new("42").unwrap()),
+        );
+        here.limits().block(&somebody, Duration::from_secs(90)).await.unwrap();
+        for layer in [&here, &there] {
+            for _ in 0..3 {
+                let refused = answer(layer, request("acme", "42", "/x")).await;
+                assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+                assert_eq!(refused.extensions().get(), Some(&RateLimitOutcome::Blocked));
+                assert!(
+                    ["89", "90", "91"]
+                        .contains(&refused.headers()["retry-after"].to_str().unwrap())
+                );
+                assert!(!refused.headers().contains_key("ratelimit"));
+            }
+            assert_eq!(outcome(layer, "acme", "43").await, RateLimitOutcome::Allowed);
+            let left = layer.limits().peek(&somebody).await.unwrap();
+            assert!(left.blocked_for.unwrap() > Duration::from_secs(80));
+            assert_eq!(left.rules[0].remaining, 1000, "nothing is counted");
+        }
+        // A process that starts later knows it too.
+        let third = layer(&process(&site).await, rule());
+        assert_eq!(outcome(&third, "acme", "42").await, RateLimitOutcome::Blocked);
+
+        here.limits().unblock(&somebody).await.unwrap();
+        assert_eq!(outcome(&here, "acme", "42").await, RateLimitOutcome::Allowed);
+        becomes(&there, "acme", "42", RateLimitOutcome::Allowed).await;
+
+        let tenant = caller("acme", "");
+        there.limits().block(&tenant, Duration::from_millis(400)).await.unwrap();
+        assert_eq!(outcome(&here, "acme", "43").await, RateLimitOutcome::Blocked);
+        assert_eq!(outcome(&here, "other", "43").await, RateLimitOutcome::Allowed);
+        becomes(&here, "acme", "43", RateLimitOutcome::Allowed).await;
+        for key in site.keys().await {
+            let left = site.command(&["PTTL", &key]).await.int();
+            assert!(left > 0, "{key} lives for ever");
+        }
+    }
+}
+
+#[tokio::test]
+async fn callers_are_looked_at_reset_and_blocked_in_memory_too() {
+    let keep = Keep::memory();
+    let scope = tower_keep::Scope::tenant().user().endpoint();
+    let layer = keep
+        .rate_limit()
+        .rule(Rule::per(scope, 3, HOUR))
+        .rule(Rule::per_tenant(10, HOUR))
+        .rule(Rule::per_tenant(2, HOUR).named("model").by(|_| Some("large".into())))
+        .expose_outcome(true)
+        .build()
+        .unwrap();
+    let limits = layer.limits();
+    let somebody = caller("acme", "42");
+    assert_eq!(outcome(&layer, "acme", "42").await, RateLimitOutcome::Allowed);
+    let stands = async |caller: &Caller| {
+        let standing = limits.peek(caller).await.unwrap();
+        standing.rules.iter().map(|it| (it.rule.to_string(), it.remaining)).collect::<Vec<_>>()
+    };
+    let of = |name: &str, left| (name.to_owned(), left);
+    assert_eq!(stands(&somebody).await, [of("tenant", 9)], "as far as it is named");
+    let named = somebody.clone().endpoint("/x").part("model", "large");
+    let expected = [of("default", 2), of("tenant", 9), of("model", 1)];
+    assert_eq!(stands(&named).await, expected);
+    assert_eq!(stands(&named).await, expected, "asking counts nothing");
+    limits.reset(&named).await.unwrap();
+    assert_eq!(stands(&named).await, [of("default", 3), of("tenant", 10), of("model", 2)]);
+    limits.block(&somebody, HOUR).await.unwrap();
+    assert_eq!(outcome(&layer, "acme", "42").await, RateLimitOutcome::Blocked);
+    assert_eq!(outcome(&layer, "acme", "43").await, RateLimitOutcome::Allowed);
+    limits.unblock(&somebody).await.unwrap();
+    assert_eq!(outcome(&layer, "acme", "42").await, RateLimitOutcome::Allowed);
+}
