@@ -91,12 +91,6 @@ impl ServerBuilder {
         self.arg("--repl-diskless-sync-delay", "0")
     }
 
-    /// A directive of any number of words.
-    pub(crate) fn args(mut self, words: &[&str]) -> Self {
-        self.args.extend(words.iter().map(ToString::to_string));
-        self
-    }
-
     /// A sentinel with this configuration, which it keeps up to date itself.
     pub(crate) fn sentinel(mut self, config: String) -> Self {
         self.sentinel = Some(config);

@@ -2,6 +2,7 @@
 
 mod connection;
 mod counters;
+mod door;
 mod engine;
 mod link;
 mod pump;
@@ -93,6 +94,12 @@ impl Proxy {
     /// Closes the port: new connections are refused. Those that are open go on.
     pub fn refuse(&self) {
         self.engine.order(Order::Refuse);
+    }
+
+    /// Answers no attempt to connect, not even with a refusal: each is dropped, and whoever makes
+    /// it waits. Those that are open go on.
+    pub fn swallow(&self) {
+        self.engine.order(Order::Fill);
     }
 
     /// Opens the port again.

@@ -16,11 +16,13 @@ const SERVICE: &str = "mymaster";
 /// A primary with replicas behind three sentinels. They take two seconds of silence for a failure
 /// and then need one to a few seconds to put a replica in its place.
 ///
-/// The nodes are [`Server`]s; `node_mut` kills, pauses and restarts them. An old primary that is
-/// restarted is made a replica of the new one, which takes the sentinels some ten seconds.
+/// The nodes are [`Server`]s; `node_mut` kills, pauses and restarts them. One that is restarted
+/// takes itself for a primary, until the sentinels make it a replica again some ten seconds later.
 #[derive(Debug)]
 pub struct Sentinel {
     nodes: Vec<Server>,
+    /// The ports under which all others know the nodes.
+    known: Vec<u16>,
     sentinels: Vec<Server>,
 }
 
@@ -50,6 +52,12 @@ impl Sentinel {
     /// One of these, to kill or pause it.
     pub fn node_mut(&mut self, index: usize) -> &mut Server {
         &mut self.nodes[index]
+    }
+
+    /// Restarts one, known again under the port that it had been given.
+    pub async fn restart(&mut self, index: usize) {
+        self.nodes[index].restart().await;
+        self.announce(index).await.expect("the node could not be told its port");
     }
 
     /// The sentinels.
@@ -111,9 +119,9 @@ impl Sentinel {
         let command = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE];
         let address = sentinel.command(&command).await?.ok()?;
         let port = address.array()[1].text();
-        self.nodes
+        self.known
             .iter()
-            .position(|node| node.port().to_string() == port)
+            .position(|known| known.to_string() == port)
             .ok_or_else(|| io::Error::other(format!("the primary is a stranger: {address:?}")))
     }
 

@@ -181,3 +181,29 @@ async fn a_proxy_does_not_need_the_tests_own_runtime() {
         std::hint::spin_loop();
     }
 }
+
+#[tokio::test]
+async fn attempts_to_connect_are_dropped_without_a_word() {
+    let (_server, proxy, mut client) = linked().await;
+    for round in 0..3 {
+        proxy.swallow();
+        let attempts: Vec<_> =
+            (0..20).map(|_| tokio::spawn(Resp::connect(proxy.port()))).collect();
+        tokio::time::sleep(SHORT).await;
+        assert!(attempts.iter().all(|attempt| !attempt.is_finished()), "somebody was answered");
+        assert_eq!(client.command(&["PING"]).await.unwrap().text(), "PONG", "who is in stays in");
+        if round == 1 {
+            proxy.refuse();
+            let refused = Resp::connect(proxy.port()).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        }
+        attempts.iter().for_each(tokio::task::JoinHandle::abort);
+        let accepted = proxy.accepted();
+        proxy.accept();
+        let begun = Instant::now();
+        let mut late = Resp::connect(proxy.port()).await.unwrap();
+        assert_eq!(late.command(&["PING"]).await.unwrap().text(), "PONG");
+        assert!(begun.elapsed() < SHORT, "{:?}", begun.elapsed());
+        assert_eq!(proxy.accepted(), accepted + 1, "only clients are counted");
+    }
+}

@@ -2,14 +2,11 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr},
     sync::{Arc, mpsc as std_mpsc},
     thread::{self, JoinHandle},
-    time::Duration,
 };
 
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
     runtime,
     sync::{mpsc, watch},
     task::{JoinError, JoinSet},
@@ -19,16 +16,10 @@ use super::{
     Cut,
     connection::{Context, serve},
     counters::Counters,
+    door::Door,
     link::Link,
     segments::Segments,
 };
-use crate::wait_until;
-
-/// What the kernel takes from a client before the proxy reads it; it doubles the number.
-const RECEIVE: u32 = 16 * 1024;
-const BACKLOG: u32 = 1024;
-/// For a port that was free a moment ago.
-const REOPEN: Duration = Duration::from_secs(10);
 
 /// What a proxy can be told. Each is in force, for every byte not yet passed on, when it is
 /// acknowledged.
@@ -37,6 +28,7 @@ pub(super) enum Order {
     Link(Link),
     Cut(Cut),
     Refuse,
+    Fill,
     Accept,
 }
 
@@ -93,8 +85,7 @@ impl Drop for Engine {
 
 /// What lives in the thread.
 struct Hub {
-    port: u16,
-    listener: Option<TcpListener>,
+    door: Door,
     link: watch::Sender<Link>,
     cut: watch::Sender<Option<Cut>>,
     context: Context,
@@ -102,7 +93,7 @@ struct Hub {
 
 impl Hub {
     fn open(port: u16, target: u16, counters: Arc<Counters>) -> io::Result<Self> {
-        let listener = Some(listen(port)?);
+        let door = Door::open(port)?;
         let (link, link_seen) = watch::channel(Link::default());
         let (cut, cut_seen) = watch::channel(None);
         let segments = match Segments::open() {
@@ -113,7 +104,7 @@ impl Hub {
             }
         };
         let context = Context { target, link: link_seen, cut: cut_seen, counters, segments };
-        Ok(Self { port, listener, link, cut, context })
+        Ok(Self { door, link, cut, context })
     }
 
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Post>) {
@@ -127,7 +118,7 @@ impl Hub {
                     let _ = done.send(());
                 }
                 Some(ended) = connections.join_next() => check(ended),
-                Ok(client) = accept(self.listener.as_ref()) => {
+                Ok(client) = self.door.next() => {
                     self.context.counters.accepted.add(1);
                     connections.spawn(serve(client, self.context.clone()));
                 }
@@ -145,16 +136,9 @@ impl Hub {
                 }
                 (self.cut, self.context.cut) = watch::channel(None);
             }
-            Order::Refuse => self.listener = None,
-            Order::Accept if self.listener.is_some() => {}
-            Order::Accept => {
-                let (port, listener) = (self.port, &mut self.listener);
-                let reopened = wait_until(REOPEN, || {
-                    *listener = listen(port).ok();
-                    std::future::ready(listener.is_some())
-                });
-                assert!(reopened.await, "another program has taken port {port}");
-            }
+            Order::Refuse => self.door.refuse(),
+            Order::Fill => self.door.fill().await,
+            Order::Accept => self.door.accept().await,
         }
     }
 }
@@ -164,19 +148,4 @@ fn check(ended: Result<(), JoinError>) {
     if let Err(panicked) = ended {
         panic!("{panicked}");
     }
-}
-
-async fn accept(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
-    match listener {
-        Some(listener) => listener.accept().await.map(|(client, _)| client),
-        None => std::future::pending().await,
-    }
-}
-
-fn listen(port: u16) -> io::Result<TcpListener> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.set_recv_buffer_size(RECEIVE)?;
-    socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
-    socket.listen(BACKLOG)
 }

@@ -9,7 +9,7 @@ const SENTINELS: usize = 3;
 const QUORUM: usize = 2;
 /// A sentinel renews a lost connection at most once a second. With less than that, it takes the new
 /// primary, which it has yet to connect to, for down as well, and back it goes.
-const DOWN_AFTER_MS: u16 = 2000;
+const DOWN_AFTER: Duration = Duration::from_secs(2);
 /// They greet each other every two seconds, and ask for replicas every ten.
 const READY: Duration = Duration::from_secs(40);
 
@@ -27,13 +27,39 @@ impl Sentinel {
         replicas: usize,
         options: impl Fn(ServerBuilder) -> ServerBuilder,
     ) -> Self {
+        Self::form(flavor, replicas, DOWN_AFTER, options, async |port| port).await
+    }
+
+    /// A primary and one replica that are known to each other, to the sentinels and to clients by
+    /// ports that `lead` gives them: those of links to the ports that they have. The sentinels
+    /// wait for `patience`, as they do not see a link fail that comes back before.
+    pub async fn start_led(
+        flavor: Flavor,
+        patience: Duration,
+        lead: impl AsyncFnMut(u16) -> u16,
+    ) -> Self {
+        Self::form(flavor, 1, patience, |node| node, lead).await
+    }
+
+    async fn form(
+        flavor: Flavor,
+        replicas: usize,
+        patience: Duration,
+        options: impl Fn(ServerBuilder) -> ServerBuilder,
+        mut lead: impl AsyncFnMut(u16) -> u16,
+    ) -> Self {
         let node = || options(Server::builder(flavor)).replicating();
-        let primary = node().start().await;
-        let mut formed = Self { nodes: vec![primary], sentinels: Vec::new() };
-        let port = formed.nodes[0].port();
-        for _ in 0..replicas {
-            let replica = node().args(&["--replicaof", "127.0.0.1", &port.to_string()]);
-            formed.nodes.push(replica.start().await);
+        let mut formed = Self { nodes: Vec::new(), known: Vec::new(), sentinels: Vec::new() };
+        for index in 0..=replicas {
+            let node = node().start().await;
+            formed.known.push(lead(node.port()).await);
+            formed.nodes.push(node);
+            formed.announce(index).await.expect("the node could not be told its port");
+        }
+        let port = formed.known[0];
+        for replica in &formed.nodes[1..] {
+            let follow = ["REPLICAOF", "127.0.0.1", &port.to_string()];
+            replica.command(&follow).await.and_then(Value::ok).expect("it follows nobody");
         }
         // A sentinel that comes before the replicas are in line learns of them seconds later.
         let in_line = wait_until(READY, || async { formed.is_in_line(0).await.unwrap_or(false) });
@@ -41,7 +67,7 @@ impl Sentinel {
 
         for _ in 0..SENTINELS {
             let like = node();
-            let config = config(port, like.password.as_deref());
+            let config = config(port, patience, like.password.as_deref());
             let mut sentinel = Server::builder(flavor).sentinel(config);
             sentinel.tls = like.tls;
             if let Some(password) = like.password {
@@ -51,6 +77,19 @@ impl Sentinel {
         }
         assert!(formed.wait_ok(READY).await, "not ready for a failover:\n{}", formed.logs());
         formed
+    }
+
+    /// Tells a node by which port it is known to others.
+    pub(super) async fn announce(&self, index: usize) -> io::Result<()> {
+        let (node, known) = (&self.nodes[index], self.known[index]);
+        for (name, value) in
+            [("replica-announce-ip", "127.0.0.1"), ("replica-announce-port", &known.to_string())]
+        {
+            if known != node.port() {
+                node.command(&["CONFIG", "SET", name, value]).await?.ok()?;
+            }
+        }
+        Ok(())
     }
 
     /// Waits until every node runs and is in line, and every sentinel runs and knows the others
@@ -88,7 +127,7 @@ impl Sentinel {
             let fits = match role.array() {
                 [kind, ..] if index == primary => kind.text() == "master",
                 [kind, _, port, link, _] => {
-                    let port_fits = port.int() == i64::from(self.nodes[primary].port());
+                    let port_fits = port.int() == i64::from(self.known[primary]);
                     kind.text() == "slave" && port_fits && link.text() == "connected"
                 }
                 _ => false,
@@ -107,7 +146,7 @@ impl Sentinel {
 }
 
 /// What a sentinel is told at first; it writes the rest itself.
-fn config(port: u16, password: Option<&str>) -> String {
+fn config(port: u16, patience: Duration, password: Option<&str>) -> String {
     let secrets = match password.map(|password| format!("{password:?}")) {
         Some(quoted) => format!(
             "sentinel auth-pass {SERVICE} {quoted}\n\
@@ -117,9 +156,10 @@ fn config(port: u16, password: Option<&str>) -> String {
     };
     format!(
         "sentinel monitor {SERVICE} 127.0.0.1 {port} {QUORUM}\n\
-         sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}\n\
+         sentinel down-after-milliseconds {SERVICE} {}\n\
          sentinel failover-timeout {SERVICE} 3000\n\
-         {secrets}"
+         {secrets}",
+        patience.as_millis()
     )
 }
 
