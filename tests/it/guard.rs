@@ -10,7 +10,7 @@ mod kill;
 mod link;
 mod refused;
 mod relay;
-mod stage;
+pub(crate) mod stage;
 mod table;
 mod wedge;
 mod writes;
@@ -28,11 +28,12 @@ static INCR: Script = Script::new("return redis.call('INCR', KEYS[1])");
 /// Generous: a slow machine must not be taken for a slow server.
 const PATIENT: Duration = Duration::from_secs(10);
 const DEADLINE: Duration = Duration::from_millis(100);
-/// The promise is one second after the link or the server works again; the rest is for a machine
-/// that has other things to do.
+/// How soon all works again once the link or the server does.
+const PROMISED: Duration = Duration::from_secs(1);
+/// The same for a machine that has other things to do.
 const BACK: Duration = Duration::from_millis(2500);
 
-const fn ms(millis: u64) -> Duration {
+pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 

@@ -40,8 +40,12 @@ pub(super) struct Callers {
 }
 
 /// What the callers saw of the fault, in a row of the table.
+#[derive(Debug, Default)]
 pub(super) struct Report {
+    /// How long the first failure took, and the longest.
     pub(super) first: Option<Duration>,
+    pub(super) slowest: Option<Duration>,
+    /// How long a refusal took while the breaker was open: the median.
     pub(super) open: Option<Duration>,
     pub(super) wrong: u64,
     pub(super) answers: u64,
@@ -66,13 +70,13 @@ impl Callers {
     pub(super) async fn finish(self, stage: &Stage, since: Instant) -> Report {
         self.stop.store(true, Ordering::Relaxed);
         let all = self.tasks.join_all().await;
-        let mut report =
-            Report { first: None, open: None, wrong: 0, answers: 0, after_not_sent: 0 };
+        let mut report = Report::default();
         let (mut first, mut open) = (None, Vec::new());
         for (caller, seen) in all {
             report.answers += seen.answers;
             report.wrong += seen.wrong;
             for failed in seen.failed {
+                report.slowest = report.slowest.max(Some(failed.took));
                 let not_sent = failed.class == ErrorClass::NotSent;
                 if not_sent {
                     let tell = ["HEXISTS", &Self::keys()[caller], &failed.token];

@@ -7,35 +7,74 @@ use tower_keep_redis::{Connection, ConnectionState};
 use tower_keep_tests::wait_until;
 
 use super::{
-    BACK, DEADLINE,
-    callers::Callers,
+    BACK, DEADLINE, PROMISED,
+    callers::{Callers, Report},
     config, connected, flood, ms, reaches,
-    stage::{Fault, Site, Stage},
+    stage::{Fault, Place, Site, Stage},
 };
 
+/// For a machine that has other things to do.
+const TRIES: usize = 3;
+/// No failover because of a link.
+const PATIENT_SENTINELS: Duration = Duration::from_secs(10);
+const SENTINELS: Duration = Duration::from_secs(2);
+
+/// What one try has shown.
+struct Seen {
+    report: Report,
+    recovery: Duration,
+}
+
+impl Seen {
+    /// Whether all was as quick as is promised, and not only nearly so.
+    fn is_prompt(&self) -> bool {
+        let in_time = self.report.slowest.is_none_or(|slowest| slowest < DEADLINE + ms(50));
+        in_time && self.recovery < PROMISED
+    }
+}
+
+/// Each try must be good, and one of them prompt.
 async fn row(fault: Fault, site: Site) {
-    let mut stage = Stage::set(site, &Callers::keys()).await;
+    for _ in 0..TRIES {
+        let seen = attempt(fault, site).await;
+        let Seen { report, recovery } = &seen;
+        println!(
+            "| {fault:?} | {site:?} | {} | {} | {} | {} of {} | {} | {recovery:.0?} |",
+            shown(report.first),
+            shown(report.slowest),
+            shown(report.open),
+            report.wrong,
+            report.answers,
+            report.after_not_sent,
+        );
+        if seen.is_prompt() {
+            return;
+        }
+    }
+    panic!("not once as quick as promised in {TRIES} tries");
+}
+
+async fn attempt(fault: Fault, site: Site) -> Seen {
+    let patience = if fault.takes_the_server() { SENTINELS } else { PATIENT_SENTINELS };
+    let mut stage = Stage::set(site, patience, &Callers::keys()).await;
     let connection = connected(config(&stage.url())).await;
     let callers = Callers::start(&connection);
     sleep(ms(300)).await;
 
     let since = Instant::now();
     stage.harm(fault).await;
-    let seen = match fault {
-        Fault::ScriptFlush | Fault::ClientKill => false,
-        Fault::Wedge => {
-            flood(&connection).await;
-            true
-        }
-        _ => true,
-    };
+    let seen = !matches!(fault, Fault::ScriptFlush | Fault::ClientKill);
+    if fault == Fault::Wedge {
+        flood(&connection).await;
+    }
     if seen {
         assert!(reaches(&connection, ConnectionState::Down, ms(3000)).await, "not noticed");
     }
     if fault != Fault::Wedge && seen {
         sleep(ms(1500).saturating_sub(since.elapsed())).await;
         // A failover may be over by now.
-        assert!(site == Site::Sentinel || connection.state() == ConnectionState::Down);
+        let over = site.place == Place::Sentinel && fault.takes_the_server();
+        assert!(over || connection.state() == ConnectionState::Down);
     }
     stage.heal(fault).await;
     let healed = Instant::now();
@@ -45,25 +84,18 @@ async fn row(fault: Fault, site: Site) {
     let report = callers.finish(&stage, since).await;
 
     let health = connection.health();
-    println!(
-        "| {fault:?} | {site:?} | {} | {} | {} of {} | {} | {recovery:.0?} |",
-        shown(report.first),
-        shown(report.open),
-        report.wrong,
-        report.answers,
-        report.after_not_sent,
-    );
     assert!(up, "not back after {BACK:?}: {health:?}");
     assert_eq!(report.wrong, 0, "wrong answers");
     assert_eq!(report.after_not_sent, 0, "carried out after NotSent");
     assert!(report.answers > 100, "{} answers", report.answers);
-    assert!(report.first.is_none_or(|first| first < DEADLINE + ms(2000)), "{:?}", report.first);
-    assert!(report.open.is_none_or(|open| open < ms(1)), "{:?}", report.open);
+    assert!(report.slowest.is_none_or(|slowest| slowest < DEADLINE + ms(2000)), "{report:?}");
+    assert!(report.open.is_none_or(|open| open < ms(1)), "{report:?}");
     match fault {
         Fault::ScriptFlush => assert_eq!(health.openings, 0, "{health:?}"),
         Fault::Wedge => assert!(health.replacements >= 1, "{health:?}"),
         _ => {}
     }
+    Seen { report, recovery }
 }
 
 /// Whether commands are answered wherever the callers' keys are.
@@ -81,42 +113,44 @@ fn shown(time: Option<Duration>) -> String {
     time.map_or_else(|| "none".to_owned(), |time| format!("{time:.1?}"))
 }
 
-/// One test per row.
+/// One test per fault and site.
 macro_rules! rows {
-    ($($name:ident: $fault:ident at $site:ident),+ $(,)?) => {
+    ($($name:ident: $fault:ident),+ $(,)?) => {
+        $(
+            mod $name {
+                use tower_keep_tests::Flavor::{Redis, Valkey};
+
+                use super::{Fault, Place::{Cluster, Sentinel, Single}, Site, row};
+
+                rows! {
+                    $fault
+                    redis: Single Redis,
+                    valkey: Single Valkey,
+                    cluster_of_redis: Cluster Redis,
+                    cluster_of_valkey: Cluster Valkey,
+                    sentinels_of_redis: Sentinel Redis,
+                    sentinels_of_valkey: Sentinel Valkey,
+                }
+            }
+        )+
+    };
+    ($fault:ident $($name:ident: $place:ident $flavor:ident),+ $(,)?) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
-                row(Fault::$fault, Site::$site).await;
+                row(Fault::$fault, Site::new($place, $flavor)).await;
             }
         )+
     };
 }
 
 rows! {
-    killed_redis: Kill at Redis,
-    killed_valkey: Kill at Valkey,
-    killed_cluster: Kill at Cluster,
-    stopped_redis: Stop at Redis,
-    stopped_valkey: Stop at Valkey,
-    stopped_cluster: Stop at Cluster,
-    clients_killed_redis: ClientKill at Redis,
-    clients_killed_valkey: ClientKill at Valkey,
-    clients_killed_cluster: ClientKill at Cluster,
-    cut_redis: CutLink at Redis,
-    cut_valkey: CutLink at Valkey,
-    cut_cluster: CutLink at Cluster,
-    half_open_redis: HalfOpen at Redis,
-    half_open_valkey: HalfOpen at Valkey,
-    half_open_cluster: HalfOpen at Cluster,
-    wedged_redis: Wedge at Redis,
-    wedged_valkey: Wedge at Valkey,
-    wedged_cluster: Wedge at Cluster,
-    scripts_flushed_redis: ScriptFlush at Redis,
-    scripts_flushed_valkey: ScriptFlush at Valkey,
-    scripts_flushed_cluster: ScriptFlush at Cluster,
-    killed_sentinel: Kill at Sentinel,
-    stopped_sentinel: Stop at Sentinel,
-    clients_killed_sentinel: ClientKill at Sentinel,
-    scripts_flushed_sentinel: ScriptFlush at Sentinel,
+    killed: Kill,
+    stopped: Stop,
+    clients_killed: ClientKill,
+    cut: CutLink,
+    half_open: HalfOpen,
+    vanished: Vanish,
+    wedged: Wedge,
+    scripts_flushed: ScriptFlush,
 }
