@@ -11,7 +11,8 @@
 //! 7. [`Cluster::begin_migration`] moves a slot in steps.
 //! 8. [`engine`] is the Docker engine, if one runs: for servers in containers, and for networks
 //!    from which they are cut off.
-//! 9. [`wait_until`] and [`free_port`] are the small change.
+//! 9. [`Load`] is many callers of a rate-limited service, and [`Chatter`] one user of the bus.
+//! 10. [`wait_until`] and [`free_port`] are the small change.
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
@@ -49,10 +50,12 @@ mod address;
 mod any;
 mod binary;
 mod builder;
+mod chatter;
 mod cluster;
 mod container;
 mod hidden;
 mod line;
+mod load;
 mod migration;
 mod monitor;
 mod port;
@@ -71,9 +74,11 @@ mod harness_tests;
 pub use any::AnyServer;
 pub use binary::Flavor;
 pub use builder::ServerBuilder;
+pub use chatter::{Chatter, Heard};
 pub use cluster::Cluster;
 pub use container::{Container, Engine, Link, Network, engine};
 pub use line::Line;
+pub use load::{Answered, Load};
 pub use migration::Migration;
 pub use monitor::Monitor;
 pub use port::free_port;

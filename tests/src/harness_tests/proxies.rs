@@ -187,8 +187,7 @@ async fn attempts_to_connect_are_dropped_without_a_word() {
     let (_server, proxy, mut client) = linked().await;
     for round in 0..3 {
         proxy.swallow();
-        let attempts: Vec<_> =
-            (0..20).map(|_| tokio::spawn(Resp::connect(proxy.port()))).collect();
+        let attempts: Vec<_> = (0..20).map(|_| tokio::spawn(Resp::connect(proxy.port()))).collect();
         tokio::time::sleep(SHORT).await;
         assert!(attempts.iter().all(|attempt| !attempt.is_finished()), "somebody was answered");
         assert_eq!(client.command(&["PING"]).await.unwrap().text(), "PONG", "who is in stays in");
