@@ -1,8 +1,9 @@
-//! A long run with random faults: 300 requests a second in a process of their own, whose server
-//! and whose link to it are broken again and again.
+//! A long run with random faults: 300 requests a second, and a bus, in a process of their own,
+//! whose servers and whose links to them are broken again and again.
 //!
-//! It takes 20 seconds; `SOAK_SECONDS=600` makes it a long one. Prints what it saw
-//! (`--no-capture` shows it).
+//! It takes 20 seconds on one Redis; `SOAK_SECONDS=600` makes it a long one, and
+//! `SOAK_STAGE=valkey`, `cluster`, `valkey-cluster`, `sentinel` or `valkey-sentinel` has it
+//! elsewhere. Prints what it saw (`--no-capture` shows it).
 
 use std::{
     process::Stdio,
@@ -16,34 +17,27 @@ use tokio::{
     process::{Child, Command},
     time::sleep,
 };
-use tower_keep_tests::{Cut, Flavor, Proxy, Server};
+use tower_keep_tests::Flavor;
+
+use crate::guard::stage::{Fault, Place, Site, Stage};
 
 const PER_SECOND: u64 = 300;
 /// The time before the first fault and after the last.
 const CALM: Duration = Duration::from_secs(3);
 
-#[derive(Clone, Copy, Debug)]
-enum Fault {
-    Kill,
-    Stop,
-    ClientKill,
-    ScriptFlush,
-    Cut,
-    HalfOpen,
-    Slow,
-}
-
-impl Fault {
-    const ALL: [Self; 7] = [
-        Self::Kill,
-        Self::Stop,
-        Self::ClientKill,
-        Self::ScriptFlush,
-        Self::Cut,
-        Self::HalfOpen,
-        Self::Slow,
-    ];
-}
+/// Sentinels that take a link that fails for longer for a primary that does.
+const PATIENCE: Duration = Duration::from_secs(2);
+const FAULTS: [Fault; 9] = [
+    Fault::Kill,
+    Fault::Stop,
+    Fault::ClientKill,
+    Fault::ScriptFlush,
+    Fault::CutLink,
+    Fault::HalfOpen,
+    Fault::Vanish,
+    Fault::Wedge,
+    Fault::Slow,
+];
 
 /// A generator of chances: the same ones in every run.
 struct Dice(u64);
@@ -66,6 +60,10 @@ struct Told {
     wrong: u64,
     counted: u64,
     slowest_ms: u64,
+    /// Messages of the bus, and gaps that were told, and messages missed without.
+    heard: u64,
+    gaps: u64,
+    untold: u64,
     /// Tasks alive, at each telling.
     tasks: Vec<u64>,
 }
@@ -95,6 +93,9 @@ impl Load {
                 told.wrong += number("wrong");
                 told.counted += number("counted");
                 told.slowest_ms = told.slowest_ms.max(number("slowest_ms"));
+                told.heard += number("heard");
+                told.gaps += number("gaps");
+                told.untold += number("untold");
                 told.tasks.push(number("tasks"));
             }
         });
@@ -115,92 +116,77 @@ impl Load {
         told.tasks.iter().rev().take(20).copied().min().unwrap_or_default()
     }
 
-    fn counted(&self) -> u64 {
-        self.told.lock().unwrap().counted
+    /// Requests that the server has counted, and messages that were heard.
+    fn served(&self) -> [u64; 2] {
+        let told = self.told.lock().unwrap();
+        [told.counted, told.heard]
     }
 }
 
-async fn strike(fault: Fault, server: &mut Server, proxy: &Proxy, lasting: Duration) {
-    match fault {
-        Fault::Kill => {
-            server.kill();
-            sleep(lasting).await;
-            server.restart().await;
-        }
-        Fault::Stop => {
-            server.pause();
-            sleep(lasting).await;
-            server.resume();
-        }
-        Fault::ClientKill => {
-            server.command(&["CLIENT", "KILL", "TYPE", "normal"]).await.unwrap();
-        }
-        Fault::ScriptFlush => {
-            server.command(&["SCRIPT", "FLUSH"]).await.unwrap();
-        }
-        Fault::Cut => {
-            proxy.refuse();
-            proxy.cut(Cut::Reset);
-            sleep(lasting).await;
-            proxy.heal();
-        }
-        Fault::HalfOpen => {
-            proxy.half_open();
-            sleep(lasting).await;
-            proxy.heal();
-        }
-        Fault::Slow => {
-            let slow = Duration::from_millis(60);
-            proxy.delay(slow, slow);
-            sleep(lasting).await;
-            proxy.heal();
-        }
-    }
+/// Where to soak, and for how long.
+#[expect(clippy::disallowed_methods, reason = "the test's own switches, not the product's")]
+fn wanted() -> (Site, Duration) {
+    let seconds = std::env::var("SOAK_SECONDS").ok().and_then(|text| text.parse().ok());
+    let name = std::env::var("SOAK_STAGE").unwrap_or_else(|_| "redis".to_owned());
+    let flavor = if name.starts_with("valkey") { Flavor::Valkey } else { Flavor::Redis };
+    let place = match name.trim_start_matches("valkey-") {
+        "redis" | "valkey" => Place::Single,
+        "cluster" => Place::Cluster,
+        "sentinel" => Place::Sentinel,
+        _ => panic!("SOAK_STAGE={name} is no stage"),
+    };
+    (Site { place, flavor }, Duration::from_secs(seconds.unwrap_or(20)))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_faults_for_a_while() {
-    #[expect(clippy::disallowed_methods, reason = "how long this test runs")]
-    let seconds = std::env::var("SOAK_SECONDS").ok().and_then(|text| text.parse().ok());
-    let time = Duration::from_secs(seconds.unwrap_or(20));
-    let mut server = Server::start(Flavor::Redis).await;
-    let proxy = Proxy::start(server.port());
-    let load = Load::start(&proxy.url(), time + 10 * CALM);
+    let (site, time) = wanted();
+    let mut stage = Stage::set(site, PATIENCE, &[]).await;
+    // The last fault may take as long as a failover does.
+    let load = Load::start(&stage.url(), time + 100 * CALM);
     sleep(CALM).await;
     let (tasks_before, begun) = (load.tasks(), Instant::now());
 
     let mut dice = Dice(20_261_122);
-    let mut struck = [0_u32; Fault::ALL.len()];
+    let mut struck = [0_u32; FAULTS.len()];
     let mut memory = Vec::new();
     while begun.elapsed() < time {
-        let fault = usize::try_from(dice.throw(7)).unwrap();
-        struck[fault] += 1;
-        let lasting = dice.millis(100, 2_000);
-        strike(Fault::ALL[fault], &mut server, &proxy, lasting).await;
+        let index = usize::try_from(dice.throw(9)).unwrap();
+        struck[index] += 1;
+        let (fault, lasting) = (FAULTS[index], dice.millis(100, 2_000));
+        stage.harm(fault).await;
+        sleep(lasting).await;
+        stage.heal(fault).await;
+        stage.settle(usize::try_from(dice.throw(3)).unwrap()).await;
         sleep(dice.millis(200, 2_000)).await;
         memory.push(load.memory());
     }
     sleep(CALM).await;
-    let counted = load.counted();
+    let before = load.served();
     sleep(CALM).await;
-    let (tasks_after, counted) = (load.tasks(), load.counted() - counted);
+    let (tasks_after, after) = (load.tasks(), load.served());
 
-    let struck: Vec<_> = Fault::ALL.iter().zip(struck).collect();
+    let struck: Vec<_> = FAULTS.iter().zip(struck).collect();
     let early = memory[memory.len() / 4];
     let late = memory[memory.len() - 1];
     let told = load.told.lock().unwrap();
     println!(
-        "soak of {:?}: {} answers, wrong {}, slowest {} ms; faults {struck:?}; resident memory \
-         {early} KiB after a quarter of the time, {late} KiB at the end; tasks {tasks_before} before, \
-         {tasks_after} after",
+        "soak of {:?} on {site:?}: {} answers, wrong {}, slowest {} ms; {} messages heard, {} gaps \
+         told, {} missed without; faults {struck:?}; resident memory {early} KiB after a quarter \
+         of the time, {late} KiB at the end; tasks {tasks_before} before, {tasks_after} after",
         begun.elapsed(),
         told.answered,
         told.wrong,
         told.slowest_ms,
+        told.heard,
+        told.gaps,
+        told.untold,
     );
     assert_eq!(told.wrong, 0, "wrong answers");
-    assert!(told.answered > time.as_secs() * PER_SECOND / 2, "the load fell asleep");
-    assert!(counted > 0, "not counted by the server after the last fault");
+    assert!(told.answered > begun.elapsed().as_secs() * PER_SECOND / 2, "the load fell asleep");
+    assert_eq!(told.untold, 0, "messages were missed and nobody was told");
+    assert!(after[0] > before[0], "not counted by the server after the last fault");
+    assert!(after[1] > before[1], "the bus is dumb after the last fault");
     assert!(late < early + 8 * 1024, "memory grows");
     // Requests under way are tasks too.
     assert!(tasks_after <= tasks_before + 8, "tasks leak");
