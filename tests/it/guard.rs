@@ -11,6 +11,7 @@ mod link;
 mod refused;
 mod relay;
 pub(crate) mod stage;
+mod syn;
 mod table;
 mod wedge;
 mod writes;

@@ -66,30 +66,32 @@ async fn talk(bus: Bus, state: Arc<Mutex<State>>) {
     for number in 0_u64.. {
         ticks.tick().await;
         if bus.publish(KIND, &number.to_be_bytes()).await.is_ok() {
-            let mut state = lock(&state);
-            if state.last < Some(number) {
-                state.published.insert(number);
-            }
+            lock(&state).publish(number);
         }
     }
 }
 
 async fn listen(mut events: BusEvents, state: Arc<Mutex<State>>) {
     loop {
-        let event = events.recv().await;
-        lock(&state).hear(&event);
+        match events.recv().await {
+            BusEvent::Message(message) if message.is_own => {
+                let number = message.payload[..].try_into().expect("our own message");
+                lock(&state).hear(u64::from_be_bytes(number));
+            }
+            BusEvent::Message(_) => {}
+            BusEvent::Gap => lock(&state).miss(),
+        }
     }
 }
 
 impl State {
+    fn miss(&mut self) {
+        self.heard.gaps += 1;
+        self.gap = true;
+    }
+
     /// A number is published once all before it are answered, or given up.
-    fn hear(&mut self, event: &BusEvent) {
-        let BusEvent::Message(message) = event else {
-            self.heard.gaps += 1;
-            self.gap = true;
-            return;
-        };
-        let number = u64::from_be_bytes(message.payload[..].try_into().expect("our own message"));
+    fn hear(&mut self, number: u64) {
         let mut missed = std::mem::take(&mut self.published);
         self.published = missed.split_off(&number);
         self.published.remove(&number);
@@ -99,8 +101,42 @@ impl State {
             self.heard.untold += missed.len() as u64;
         }
     }
+
+    /// It may have been heard before its publisher was answered.
+    fn publish(&mut self, number: u64) {
+        if self.last < Some(number) {
+            self.published.insert(number);
+        }
+    }
 }
 
 fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+
+    #[test]
+    fn what_is_missed_is_counted_unless_it_was_told() {
+        let mut state = State::default();
+        // Heard before its publisher was answered, and after.
+        state.hear(0);
+        state.publish(0);
+        state.publish(1);
+        state.hear(1);
+        assert_eq!(state.heard.untold, 0);
+        // Nobody knows of 2 whether it was published; 3 was, and a gap was told.
+        state.publish(3);
+        state.miss();
+        state.publish(4);
+        state.hear(4);
+        assert_eq!((state.heard.untold, state.heard.gaps), (0, 1));
+        // That gap says nothing of what comes after.
+        state.publish(5);
+        state.publish(6);
+        state.hear(7);
+        assert_eq!((state.heard.untold, state.heard.messages), (2, 4));
+    }
 }

@@ -19,12 +19,16 @@ use super::{BACK, PATIENT, config, connected, incr, ms};
 
 const READERS: usize = 64;
 const BODY: usize = 1 << 20;
+/// The limiter's deadline. On a machine that has other things to do one try of these is in time.
+const IN_TIME: Duration = Duration::from_millis(75);
+const TRIES: usize = 3;
 
 fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     sorted[(sorted.len() - 1) * percent / 100]
 }
 
-async fn read(bodies: &Connection, limits: &Connection) -> (Vec<Duration>, u64) {
+/// How long each check took, the shortest first.
+async fn read(name: &str, bodies: &Connection, limits: &Connection) -> Vec<Duration> {
     let stop = Arc::new(AtomicBool::new(false));
     let reads = Arc::new(AtomicU64::new(0));
     let mut readers = JoinSet::new();
@@ -54,7 +58,13 @@ async fn read(bodies: &Connection, limits: &Connection) -> (Vec<Duration>, u64) 
         reader.unwrap();
     }
     latencies.sort_unstable();
-    (latencies, reads)
+    println!(
+        "{READERS} readers of 1 MiB on {name}: {reads} bodies in 3 s; {} checks, p50 {:?} p99 {:?}",
+        latencies.len(),
+        percentile(&latencies, 50),
+        percentile(&latencies, 99),
+    );
+    latencies
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -63,24 +73,17 @@ async fn readers_of_large_values_do_not_hold_up_the_limiter() {
     let limits = connected(config(&server.url()).with_timeout(PATIENT)).await;
     let body = Value::Bytes(vec![b'x'; BODY].into());
     limits.command("SET", Some("body"), vec!["body".into(), body]).await.unwrap();
-    let (shared, shared_reads) = read(&limits, &limits).await;
+    let shared = read("their connection", &limits, &limits).await;
     let bulk = limits.bulk();
     bulk.require().await.unwrap();
-    let (apart, apart_reads) = read(&bulk, &limits).await;
-    for (name, latencies, reads) in
-        [("their connection", &shared, shared_reads), ("the bulk connection", &apart, apart_reads)]
-    {
-        println!(
-            "{READERS} readers of 1 MiB on {name}: {reads} bodies in 3 s; {} checks, p50 {:?} p99 \
-             {:?}",
-            latencies.len(),
-            percentile(latencies, 50),
-            percentile(latencies, 99),
-        );
+    let mut tries = Vec::new();
+    while tries.iter().all(|slow| *slow >= IN_TIME) {
+        assert!(tries.len() < TRIES, "p99 {tries:?}");
+        let apart = read("the bulk connection", &bulk, &limits).await;
+        assert!(percentile(&apart, 50) * 2 < percentile(&shared, 50));
+        tries.push(percentile(&apart, 99));
+        assert!(tries.iter().all(|slow| *slow < 2 * IN_TIME), "p99 {tries:?}");
     }
-    assert!(percentile(&apart, 50) * 2 < percentile(&shared, 50));
-    // The limiter's deadline is 75 ms; the rest is for a machine that has other things to do.
-    assert!(percentile(&apart, 99) < ms(150), "{:?}", percentile(&apart, 99));
 }
 
 /// A connection of its own with everything that belongs to it, and one only.

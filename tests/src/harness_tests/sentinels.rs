@@ -8,7 +8,7 @@ use fred::{
     types::{Builder, config::Config},
 };
 
-use crate::{Certificates, Flavor, Sentinel, wait_until};
+use crate::{Certificates, Cut, Flavor, Proxy, Sentinel, wait_until};
 
 /// Sentinels that feel interrupted keep still for half a minute.
 const LONG: Duration = Duration::from_secs(60);
@@ -94,4 +94,49 @@ async fn a_paused_primary_is_replaced_too() {
     assert_eq!(sentinel.wait_until_failed_over(0, LONG).await, Some(1));
     sentinel.node_mut(0).resume();
     assert!(sentinel.wait_ok(LONG).await, "it has learnt that it is a replica");
+}
+
+/// Whoever is led is led through the links, also after a failover and a restart.
+#[tokio::test]
+async fn sentinels_can_lead_through_links() {
+    for flavor in Flavor::ALL {
+        let mut links = Vec::new();
+        let lead = async |port| {
+            let link = Proxy::start(port);
+            let port = link.port();
+            links.push(link);
+            port
+        };
+        let patience = Duration::from_secs(3);
+        let mut sentinel = Sentinel::start_led(flavor, patience, lead).await;
+        assert_eq!(sentinel.primary().await.unwrap(), 0);
+        assert!(links.iter().all(|link| link.open_connections() > 0), "somebody goes around one");
+
+        // Shorter than their patience.
+        links[0].refuse();
+        links[0].cut(Cut::Reset);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        links[0].heal();
+        assert_eq!(sentinel.wait_until_failed_over(0, patience).await, None);
+        assert!(sentinel.wait_ok(LONG).await);
+
+        // Longer, and the server itself is well: in the end it is a replica.
+        links[0].refuse();
+        links[0].cut(Cut::Reset);
+        assert_eq!(sentinel.wait_until_failed_over(0, LONG).await, Some(1));
+        links[0].heal();
+        assert!(sentinel.wait_ok(LONG).await, "the old primary is a replica now");
+
+        sentinel.node_mut(1).kill();
+        assert_eq!(sentinel.wait_until_failed_over(1, LONG).await, Some(0));
+        sentinel.restart(1).await;
+        assert!(sentinel.wait_ok(LONG).await, "it is known by its link again");
+        let client: Client =
+            Builder::from_config(Config::from_url(&sentinel.url()).unwrap()).build().unwrap();
+        client.init().await.unwrap();
+        let through = links[0].bytes_from_clients();
+        let () = client.set("k", "x".repeat(1 << 20), None, None, false).await.unwrap();
+        assert!(links[0].bytes_from_clients() >= through + (1 << 20), "it went around the link");
+        client.quit().await.unwrap();
+    }
 }

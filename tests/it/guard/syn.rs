@@ -1,0 +1,104 @@
+//! Attempts to connect that are dropped: no refusal, no answer, as behind a firewall or on a host
+//! that is gone.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+use tower_keep_redis::{Connection, ConnectionState, ErrorClass};
+use tower_keep_tests::{Cut, Flavor, Proxy, Server};
+
+use super::{DEADLINE, PROMISED, asked_until_down, back, class, config, connected, incr, ms};
+
+/// For a machine that has other things to do.
+const TRIES: usize = 3;
+
+/// The connection is reset, and its successor hangs, for a moment or for longer than the kernel
+/// waits before it tries again.
+#[tokio::test]
+async fn a_reset_link_whose_successor_hangs_is_back_in_time() {
+    for flavor in Flavor::ALL {
+        let server = Server::start(flavor).await;
+        let proxy = Proxy::start(server.port());
+        let connection = connected(config(&proxy.url())).await;
+        for hung in [300, 1500, 4500, 8000] {
+            let mut tries = Vec::new();
+            while tries.iter().all(|back| *back >= PROMISED) {
+                assert!(tries.len() < TRIES, "hung for {hung} ms: back after {tries:?}");
+                tries.push(hang(&connection, &proxy, hung).await);
+            }
+            println!("{flavor}, no attempt answered for {hung} ms: up after {tries:?}");
+        }
+    }
+}
+
+/// How soon it is back after its link was reset and no attempt was answered for so long.
+async fn hang(connection: &Connection, proxy: &Proxy, hung: u64) -> Duration {
+    incr(connection, "n").await.unwrap();
+    proxy.swallow();
+    proxy.cut(Cut::Reset);
+    let cut = Instant::now();
+    while connection.state() == ConnectionState::Up {
+        let begun = Instant::now();
+        let _ = incr(connection, "n").await;
+        assert!(begun.elapsed() < DEADLINE + ms(200), "{:?}", begun.elapsed());
+        assert!(cut.elapsed() < ms(3000), "the breaker did not open");
+    }
+    let mut refusals = Vec::new();
+    while cut.elapsed() < ms(hung) {
+        let begun = Instant::now();
+        assert_eq!(class(&incr(connection, "n").await), Some(ErrorClass::NotSent));
+        refusals.push(begun.elapsed());
+        sleep(ms(5)).await;
+    }
+    refusals.sort_unstable();
+    let median = refusals.get(refusals.len() / 2);
+    assert!(median.is_none_or(|median| *median < ms(1)), "{median:?}");
+    proxy.accept();
+    back(connection).await
+}
+
+/// From the very start: it neither holds up the program nor is it given up.
+#[tokio::test]
+async fn a_first_attempt_that_is_dropped_is_made_anew() {
+    for flavor in Flavor::ALL {
+        let server = Server::start(flavor).await;
+        let proxy = Proxy::start(server.port());
+        let mut tries = Vec::new();
+        while tries.iter().all(|back| *back >= PROMISED) {
+            assert!(tries.len() < TRIES, "up after {tries:?}");
+            proxy.swallow();
+            let connection = Connection::connect(config(&proxy.url())).unwrap();
+            sleep(ms(1500)).await;
+            assert_ne!(connection.state(), ConnectionState::Up);
+            let begun = Instant::now();
+            assert_eq!(class(&incr(&connection, "n").await), Some(ErrorClass::NotSent));
+            assert!(begun.elapsed() < ms(50), "{:?}", begun.elapsed());
+            proxy.accept();
+            tries.push(back(&connection).await);
+            incr(&connection, "n").await.unwrap();
+        }
+        println!("{flavor}, no first attempt answered for 1.5 s: up after {tries:?}");
+    }
+}
+
+/// The server hangs with all its connections while its queue is full, and goes on.
+#[tokio::test]
+async fn a_stopped_server_behind_a_full_queue_is_back_in_time() {
+    let mut server = Server::start(Flavor::Redis).await;
+    let proxy = Proxy::start(server.port());
+    let connection = connected(config(&proxy.url())).await;
+    let mut tries = Vec::new();
+    while tries.iter().all(|back| *back >= PROMISED) {
+        assert!(tries.len() < TRIES, "up after {tries:?}");
+        incr(&connection, "n").await.unwrap();
+        server.pause();
+        proxy.swallow();
+        asked_until_down(&connection).await;
+        sleep(ms(2000)).await;
+        assert_eq!(connection.state(), ConnectionState::Down);
+        proxy.accept();
+        server.resume();
+        tries.push(back(&connection).await);
+    }
+    println!("stopped behind a full queue: up after {tries:?}");
+}
