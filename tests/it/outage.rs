@@ -7,9 +7,9 @@ pub(crate) mod load;
 
 use std::time::{Duration, Instant};
 
-use tower_keep_tests::{Flavor, Server};
+use tower_keep_tests::{Flavor, Server, prompt_once};
 
-use self::load::{Running, prompt_once};
+use self::load::Running;
 
 const OUTAGE: Duration = Duration::from_secs(3);
 

@@ -12,7 +12,7 @@
 //! 8. [`engine`] is the Docker engine, if one runs: for servers in containers, and for networks
 //!    from which they are cut off.
 //! 9. [`Load`] is many callers of a rate-limited service, and [`Chatter`] one user of the bus.
-//! 10. [`wait_until`] and [`free_port`] are the small change.
+//! 10. [`wait_until`], [`prompt_once`] and [`free_port`] are the small change.
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
@@ -88,4 +88,4 @@ pub use sentinel::Sentinel;
 pub use server::Server;
 pub use tls::Certificates;
 pub use value::Value;
-pub use wait::wait_until;
+pub use wait::{prompt_once, wait_until};

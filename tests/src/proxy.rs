@@ -30,7 +30,8 @@ const PORTS: usize = 10;
 /// It begins as a link that changes nothing. Every switch is in force when its call returns: no
 /// byte that was not passed on before goes the old way. A server that is down shows as
 /// connections that are reset as soon as they are open; [`Proxy::refuse`] is a closed port.
-/// What the server announces of itself (cluster nodes, sentinels) leads around the proxy.
+/// What the server announces of itself (cluster nodes, sentinels) leads around the proxy, unless
+/// it is told otherwise: see [`Sentinel::start_led`](crate::Sentinel::start_led).
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,

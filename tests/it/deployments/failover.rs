@@ -2,13 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use tower_keep_tests::{Flavor, Sentinel};
+use tower_keep_tests::{Flavor, Sentinel, prompt_once};
 
 use super::{LONG, connected, limits};
-use crate::outage::{
-    Fault,
-    load::{Running, prompt_once},
-};
+use crate::outage::{Fault, load::Running};
 
 async fn failover(flavor: Flavor, fault: Fault) -> bool {
     let mut sentinel = Sentinel::start(flavor).await;

@@ -4,13 +4,12 @@
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
-use tower_keep_redis::{Connection, ConnectionState, ErrorClass};
-use tower_keep_tests::{Cut, Flavor, Proxy, Server};
+use tower_keep_redis::{Bus, BusEvent, BusState, Connection, ConnectionState, ErrorClass};
+use tower_keep_tests::{Cut, Flavor, Proxy, Server, prompt_once, wait_until};
 
-use super::{DEADLINE, PROMISED, asked_until_down, back, class, config, connected, incr, ms};
-
-/// For a machine that has other things to do.
-const TRIES: usize = 3;
+use super::{
+    DEADLINE, PATIENT, PROMISED, asked_until_down, back, class, config, connected, incr, ms,
+};
 
 /// The connection is reset, and its successor hangs, for a moment or for longer than the kernel
 /// waits before it tries again.
@@ -21,12 +20,12 @@ async fn a_reset_link_whose_successor_hangs_is_back_in_time() {
         let proxy = Proxy::start(server.port());
         let connection = connected(config(&proxy.url())).await;
         for hung in [300, 1500, 4500, 8000] {
-            let mut tries = Vec::new();
-            while tries.iter().all(|back| *back >= PROMISED) {
-                assert!(tries.len() < TRIES, "hung for {hung} ms: back after {tries:?}");
-                tries.push(hang(&connection, &proxy, hung).await);
-            }
-            println!("{flavor}, no attempt answered for {hung} ms: up after {tries:?}");
+            prompt_once(async || {
+                let back = hang(&connection, &proxy, hung).await;
+                println!("{flavor}, no attempt answered for {hung} ms: up after {back:?}");
+                back < PROMISED
+            })
+            .await;
         }
     }
 }
@@ -63,9 +62,7 @@ async fn a_first_attempt_that_is_dropped_is_made_anew() {
     for flavor in Flavor::ALL {
         let server = Server::start(flavor).await;
         let proxy = Proxy::start(server.port());
-        let mut tries = Vec::new();
-        while tries.iter().all(|back| *back >= PROMISED) {
-            assert!(tries.len() < TRIES, "up after {tries:?}");
+        prompt_once(async || {
             proxy.swallow();
             let connection = Connection::connect(config(&proxy.url())).unwrap();
             sleep(ms(1500)).await;
@@ -74,10 +71,12 @@ async fn a_first_attempt_that_is_dropped_is_made_anew() {
             assert_eq!(class(&incr(&connection, "n").await), Some(ErrorClass::NotSent));
             assert!(begun.elapsed() < ms(50), "{:?}", begun.elapsed());
             proxy.accept();
-            tries.push(back(&connection).await);
+            let back = back(&connection).await;
+            println!("{flavor}, no first attempt answered for 1.5 s: up after {back:?}");
             incr(&connection, "n").await.unwrap();
-        }
-        println!("{flavor}, no first attempt answered for 1.5 s: up after {tries:?}");
+            back < PROMISED
+        })
+        .await;
     }
 }
 
@@ -87,9 +86,7 @@ async fn a_stopped_server_behind_a_full_queue_is_back_in_time() {
     let mut server = Server::start(Flavor::Redis).await;
     let proxy = Proxy::start(server.port());
     let connection = connected(config(&proxy.url())).await;
-    let mut tries = Vec::new();
-    while tries.iter().all(|back| *back >= PROMISED) {
-        assert!(tries.len() < TRIES, "up after {tries:?}");
+    prompt_once(async || {
         incr(&connection, "n").await.unwrap();
         server.pause();
         proxy.swallow();
@@ -98,7 +95,31 @@ async fn a_stopped_server_behind_a_full_queue_is_back_in_time() {
         assert_eq!(connection.state(), ConnectionState::Down);
         proxy.accept();
         server.resume();
-        tries.push(back(&connection).await);
+        let back = back(&connection).await;
+        println!("stopped behind a full queue: up after {back:?}");
+        back < PROMISED
+    })
+    .await;
+}
+
+/// The bus waits longer for a connection than commands do, and not for ever.
+#[tokio::test]
+async fn a_bus_whose_attempts_hang_is_live_again() {
+    let server = Server::start(Flavor::Redis).await;
+    let proxy = Proxy::start(server.port());
+    let connection = connected(config(&proxy.url())).await;
+    let bus = Bus::new(&connection).unwrap();
+    for hung in [300, 1500, 4500, 8000] {
+        assert!(wait_until(PATIENT, || async { bus.state() == BusState::Live }).await);
+        let mut events = bus.events();
+        proxy.swallow();
+        proxy.cut(Cut::Reset);
+        sleep(ms(hung)).await;
+        assert_eq!(events.recv().await, BusEvent::Gap);
+        assert_eq!(bus.state(), BusState::Lost);
+        proxy.accept();
+        let begun = Instant::now();
+        assert!(wait_until(PATIENT, || async { bus.state() == BusState::Live }).await);
+        println!("no attempt answered for {hung} ms: the bus is live after {:?}", begun.elapsed());
     }
-    println!("stopped behind a full queue: up after {tries:?}");
 }

@@ -100,14 +100,3 @@ impl Report {
         slowest < ANSWERED && recovery < RECOVERED
     }
 }
-
-/// Runs an outage until it was as quick as promised, three times at most: on a machine that has
-/// other things to do it is not each time.
-pub(crate) async fn prompt_once(mut outage: impl AsyncFnMut() -> bool) {
-    for _ in 0..3 {
-        if outage().await {
-            return;
-        }
-    }
-    panic!("not once as quick as promised");
-}
