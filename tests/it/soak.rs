@@ -161,7 +161,9 @@ async fn random_faults_for_a_while() {
         sleep(dice.millis(200, 2_000)).await;
         memory.push(load.memory());
     }
+    // Sentinels have noticed the last fault by now, and may have begun a failover because of it.
     sleep(CALM).await;
+    stage.settle(0).await;
     let before = load.served();
     sleep(CALM).await;
     let (tasks_after, after) = (load.tasks(), load.served());
