@@ -10,6 +10,7 @@ mod kill;
 mod link;
 mod refused;
 mod relay;
+mod split;
 pub(crate) mod stage;
 mod syn;
 mod table;
