@@ -8,6 +8,7 @@
 local clock = redis.call('TIME')
 local now_us = clock[1] * 1000000 + clock[2]
 local now = math.floor(now_us / 1000)
+local values = redis.call('MGET', unpack(KEYS))
 local changed = 0
 
 for i, key in ipairs(KEYS) do
@@ -17,7 +18,7 @@ for i, key in ipairs(KEYS) do
     life = tonumber(ARGV[a - 2]), stale = false,
   }
   local difference, window = tonumber(ARGV[a - 1]), tonumber(ARGV[a])
-  local value = redis.call('GET', key)
+  local value = values[i]
   at(limit, key, value, now, now_us)
   local same = value and limit.start == window
   if limit.kind == 'g' then same = math.max(now - window, 0) * 1000 < limit.burst end

@@ -4,7 +4,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use tokio::time::timeout;
-use tower_keep::RateLimitOutcome;
+use tower_keep::{Caller, RateLimitOutcome, TenantId, UserId};
 use tower_keep_redis::{BusEvent, BusState, Connection, RedisConfig, SharedBus};
 use tower_keep_tests::{Cluster, Flavor, Sentinel, Server, wait_until};
 
@@ -194,5 +194,32 @@ async fn the_bus() {
         grant(sentinel.nodes(), &line(more)).await;
         let url = sentinel.url().replacen("://", &format!("://{LOGIN}@"), 1);
         assert!(hears_itself(&format!("{url}&{SENTINEL_LOGIN}")).await);
+    }
+}
+
+/// Whether a caller who is denied or blocked can be let in again.
+async fn lets_in(url: &str) -> bool {
+    let keep = keep(&[("REDIS_URL", url), ("REDIS_PUBSUB_ENABLED", "false")]).unwrap();
+    keep.require_connection().await.unwrap();
+    let limits = keep.rate_limit().build().unwrap().limits();
+    let caller = Caller::tenant(TenantId::new("acme").unwrap())
+        .user(UserId::new("42").unwrap())
+        .endpoint("/x");
+    limits.block(&caller, Duration::from_secs(60)).await.unwrap();
+    limits.unblock(&caller).await.is_ok() && limits.reset(&caller).await.is_ok()
+}
+
+#[tokio::test]
+async fn to_reset_and_unblock() {
+    for flavor in Flavor::ALL {
+        let servers = [Server::start(flavor).await];
+        let url = format!("redis://{LOGIN}@127.0.0.1:{}", servers[0].port());
+        for (missing, words) in
+            and_less("resetting and unblocking callers, in addition to any of these")
+        {
+            grant(&servers, &line("one server, database 0")).await;
+            grant(&servers, &words).await;
+            judge(missing.as_ref(), lets_in(&url).await);
+        }
     }
 }
