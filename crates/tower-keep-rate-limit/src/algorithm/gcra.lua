@@ -11,7 +11,10 @@ local function gcra_at(limit, key, value, now_us)
   limit.burst = math.min(limit.quota * limit.window, MAX_BURST)
   local arrival = value and tonumber(string.match(value, '^@(%d+)$')) or now_us
   limit.ahead = math.max(arrival - now_us, 0)
-  if limit.ahead > limit.burst then limit.ahead, limit.stale = limit.burst, true end
+  if limit.ahead > limit.burst then
+    -- A limit of 0 admits nothing anyway, and forgets nothing.
+    limit.ahead, limit.stale = limit.burst, limit.burst > 0
+  end
 end
 
 local function gcra_wait(limit)

@@ -28,12 +28,13 @@ pub(crate) struct Arrival(pub(crate) u64);
 
 impl Arrival {
     /// What counts at `now`. An arrival further ahead than a full burst (the clock went back, or
-    /// the limit was cut) is brought back to that, and must be stored so.
+    /// the limit was cut) is brought back to that, and must be stored so; but a limit of 0, which
+    /// admits nothing anyway, forgets nothing.
     pub(crate) const fn at(stored: Option<Self>, burst: u64, now: u64) -> (Self, bool) {
         let Some(Self(due)) = stored else { return (Self(now), false) };
         let ahead = due.saturating_sub(now);
         if ahead > burst {
-            return (Self(now.saturating_add(burst)), true);
+            return (Self(now.saturating_add(burst)), burst > 0);
         }
         (Self(now.saturating_add(ahead)), false)
     }
@@ -100,6 +101,7 @@ mod tests {
         assert_eq!((later.wait(1, burst, interval, now + 143_000), stale), (0, false));
         assert_eq!(Arrival::at(Some(due), burst, now - 1), (Arrival(now - 1 + burst), true));
         assert_eq!(Arrival::at(Some(due), burst / 7, now), (Arrival(now + burst / 7), true));
+        assert_eq!(Arrival::at(Some(due), 0, now), (Arrival(now), false));
     }
 
     proptest! {
