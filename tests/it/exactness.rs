@@ -15,6 +15,10 @@ const REQUESTS: u64 = 200;
 const TENANT: u64 = 5000;
 const USER: u64 = 1000;
 const ENDPOINT: u64 = 1500;
+/// The algorithms of the limits of tenant, user and endpoint: each alone, then mixed so that each
+/// is once the one that denies.
+const ALGORITHMS: [&str; 6] = ["fff", "sss", "ggg", "gfs", "fsg", "sgf"];
+const YEAR_US: u64 = 31_536_000_000_000;
 
 /// A process of its own; it ends with this value at the latest.
 struct Worker {
@@ -25,9 +29,9 @@ struct Worker {
 
 impl Worker {
     /// Starts one and waits until it is connected.
-    async fn start(url: &str) -> Self {
+    async fn start(url: &str, tenant: &str, algorithms: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_limit-worker"))
-            .args([url, "acme", "42", "/items/{id}"])
+            .args([url, tenant, "42", "/items/{id}", algorithms])
             .args([TENANT, USER, ENDPOINT, TASKS, REQUESTS].map(|number| number.to_string()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -61,41 +65,61 @@ impl Worker {
 #[tokio::test]
 async fn several_processes_are_admitted_exactly_to_the_limit() {
     println!("admitted of {PROCESSES} processes x {TASKS} tasks x {REQUESTS} requests,");
-    println!("limits: tenant {TENANT}, user {USER}, endpoint {ENDPOINT}");
-    println!("{:>16}  {:<20} {:>5}   tenant, user, endpoint", "", "by process", "sum");
+    println!("limits: tenant {TENANT}, user {USER}, endpoint {ENDPOINT}; fixed, sliding, gcra");
+    println!("{:>16} {:>5}  {:<20} {:>5}   tenant, user, endpoint", "", "", "by process", "sum");
     for kind in Kind::ALL {
         let site = Site::start(kind).await;
-        let mut workers = Vec::new();
-        for _ in 0..PROCESSES {
-            workers.push(Worker::start(&site.url()).await);
+        for (turn, algorithms) in (1..).zip(ALGORITHMS) {
+            exact(&site, &kind.name(), algorithms).await;
+            assert_eq!(site.keys().await.len(), 3 * turn, "no other key is made");
         }
-        for worker in &mut workers {
-            worker.go().await;
+    }
+}
+
+/// All processes together are admitted as many as the user's limit, and every limit has counted
+/// just these.
+async fn exact(site: &Site, name: &str, algorithms: &str) {
+    let mut workers = Vec::new();
+    for _ in 0..PROCESSES {
+        workers.push(Worker::start(&site.url(), algorithms, algorithms).await);
+    }
+    for worker in &mut workers {
+        worker.go().await;
+    }
+    let mut counts = Vec::new();
+    for worker in workers {
+        counts.push(worker.counts().await);
+    }
+    let admitted: Vec<_> = counts.iter().map(|[admitted, ..]| *admitted).collect();
+    let sum: u64 = admitted.iter().sum();
+    let now = site.now().await * 1000;
+    let mut stored = Vec::new();
+    let limits =
+        [(":*:*:tenant", TENANT), (":42:*:user", USER), (":*:/items/%7Bid%7D:endpoint", ENDPOINT)];
+    for (key, limit) in limits {
+        // In a cluster the tenant is a hash tag; elsewhere no key has braces.
+        let key = site.key(&format!("ratelimit:{{{algorithms}}}{key}"));
+        let value = site.command(&["GET", &key]).await.text();
+        stored.push(counted(&value, limit, now));
+    }
+    let by_process = format!("{admitted:?}");
+    println!("{name:>16} {algorithms:>5}  {by_process:<20} {sum:>5}   {stored:?}");
+    for [admitted, denied, other] in counts {
+        assert_eq!(other, 0, "neither admitted nor denied");
+        assert_eq!(admitted + denied, TASKS * REQUESTS);
+    }
+    assert_eq!(sum, USER, "{name} {algorithms}");
+    assert_eq!(stored, [USER; 3], "a denial is counted by none: {name} {algorithms}");
+}
+
+/// How many a stored counter has counted: its first number, or for GCRA as many intervals as its
+/// arrival is ahead of now, one of which has begun.
+fn counted(value: &str, limit: u64, now_us: u64) -> u64 {
+    match value.strip_prefix('@') {
+        Some(arrival) => {
+            let ahead = arrival.parse::<u64>().unwrap() - now_us;
+            ahead.div_ceil(YEAR_US.div_ceil(limit))
         }
-        let mut counts = Vec::new();
-        for worker in workers {
-            counts.push(worker.counts().await);
-        }
-        let admitted: Vec<_> = counts.iter().map(|[admitted, ..]| *admitted).collect();
-        let sum: u64 = admitted.iter().sum();
-        let mut stored = Vec::new();
-        for key in [
-            "ratelimit:{acme}:*:*:tenant",
-            "ratelimit:{acme}:42:*:user",
-            "ratelimit:{acme}:*:/items/%7Bid%7D:endpoint",
-        ] {
-            // In a cluster the tenant is a hash tag; elsewhere no key has braces.
-            let value = site.command(&["GET", &site.key(key)]).await.text();
-            stored.push(value.split(' ').next().unwrap().parse::<u64>().unwrap());
-        }
-        let by_process = format!("{admitted:?}");
-        println!("{:>16}  {by_process:<20} {sum:>5}   {stored:?}", kind.name());
-        for [admitted, denied, other] in counts {
-            assert_eq!(other, 0, "neither admitted nor denied");
-            assert_eq!(admitted + denied, TASKS * REQUESTS);
-        }
-        assert_eq!(sum, USER);
-        assert_eq!(stored, [USER; 3], "a denial is counted by none");
-        assert_eq!(site.keys().await.len(), 3);
+        None => value.split(' ').next().unwrap().parse().unwrap(),
     }
 }

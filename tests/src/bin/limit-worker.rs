@@ -1,7 +1,8 @@
 //! One of several processes that count on the same limits: `tests/it/exactness.rs` starts them.
 //!
-//! Arguments: url, tenant, user, route, the limits of tenant, user and endpoint, tasks, requests
-//! of each task. Prints `ready`, waits for a line, sends all requests, and prints how many were
+//! Arguments: url, tenant, user, route, the algorithms of the limits of tenant, user and endpoint
+//! (one letter each: `f`ixed window, `s`liding window, `g`cra), those limits, tasks, requests of
+//! each task. Prints `ready`, waits for a line, sends all requests, and prints how many were
 //! admitted, denied, and answered with anything else.
 
 use std::{
@@ -16,11 +17,12 @@ use http::{Request, Response, StatusCode};
 use tokio::task::JoinSet;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_keep::{
-    Config, Keep, OnStoreError, Principal, RateLimitLayer, RateLimitLayerBuilder, RedisConfig,
-    RouteTemplate, Rule, TenantId, UserId,
+    Algorithm, Config, Keep, OnStoreError, Principal, RateLimitLayer, RateLimitLayerBuilder,
+    RedisConfig, RouteTemplate, Rule, TenantId, UserId,
 };
 
-const HOUR: Duration = Duration::from_secs(3600);
+/// So long that nothing comes back while this runs, not even by GCRA.
+const YEAR: Duration = Duration::from_secs(31_536_000);
 /// A slow machine must not be taken for a failed store.
 const PATIENT: Duration = Duration::from_secs(5);
 
@@ -34,11 +36,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let caller = Principal::new(TenantId::new(next("the tenant")?)?)
         .with_user(UserId::new(next("the user")?)?);
     let route = RouteTemplate::new(next("the route")?);
+    let algorithms = next("the algorithms")?;
     let rules = [
-        Rule::per_tenant(next("the tenant's limit")?.parse()?, HOUR),
-        Rule::per_user(next("the user's limit")?.parse()?, HOUR),
-        Rule::per_endpoint(next("the endpoint's limit")?.parse()?, HOUR),
+        Rule::per_tenant(next("the tenant's limit")?.parse()?, YEAR),
+        Rule::per_user(next("the user's limit")?.parse()?, YEAR),
+        Rule::per_endpoint(next("the endpoint's limit")?.parse()?, YEAR),
     ];
+    let rules = rules.into_iter().zip(algorithms.chars().map(algorithm));
+    let rules = rules.map(|(rule, algorithm)| Ok(rule.algorithm(algorithm?)));
+    let rules = rules.collect::<Result<Vec<_>, String>>()?;
     let tasks: u64 = next("the number of tasks")?.parse()?;
     let requests: u64 = next("the number of requests")?.parse()?;
 
@@ -47,8 +53,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let keep = Keep::new(config)?;
     keep.require_connection().await?;
     // A failure of the store shows as 503 and is never made up for by counting here.
-    let rules = rules.map(|rule| rule.on_store_error(OnStoreError::Closed));
-    let layer = rules.into_iter().fold(keep.rate_limit(), RateLimitLayerBuilder::rule).build()?;
+    let rules = rules.into_iter().map(|rule| rule.on_store_error(OnStoreError::Closed));
+    let layer = rules.fold(keep.rate_limit(), RateLimitLayerBuilder::rule).build()?;
 
     say("ready")?;
     io::stdin().read_line(&mut String::new())?;
@@ -62,6 +68,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .map(|kind: usize| counts.iter().filter_map(|counts| counts.get(kind)).sum::<u64>());
     say(&format!("{admitted} {denied} {other}"))?;
     Ok(())
+}
+
+fn algorithm(letter: char) -> Result<Algorithm, String> {
+    match letter {
+        'f' => Ok(Algorithm::FixedWindow),
+        's' => Ok(Algorithm::SlidingWindow),
+        'g' => Ok(Algorithm::Gcra),
+        _ => Err(format!("`{letter}` is no algorithm")),
+    }
 }
 
 async fn send(
