@@ -1,5 +1,6 @@
 //! What the limit script leaves in Redis, and what it makes of what it finds there.
 
+mod lives;
 mod planted;
 
 use std::{

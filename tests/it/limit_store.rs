@@ -3,7 +3,12 @@
 
 pub(crate) mod backend;
 mod behaviours;
+mod blocks;
+mod bounds;
+mod costs;
 mod names;
+mod settlements;
+mod shadows;
 pub(crate) mod site;
 mod windows;
 
@@ -43,6 +48,27 @@ suite![
     windows::hammering_extends_nothing,
     windows::waiting_as_long_as_told_is_enough,
     windows::another_length_of_the_window_keeps_its_begin,
+    bounds::nothing_is_admitted_over_the_bound_wherever_windows_meet,
+    bounds::waiting_is_enough_whatever_the_algorithm_and_the_cost,
+    bounds::a_sliding_window_remembers_and_a_fixed_one_forgets,
+    bounds::gcra_gives_back_evenly_and_as_much_at_once_as_the_burst,
+    costs::costs_are_counted_in_full_or_not_at_all,
+    costs::what_can_never_fit_is_told_so_and_consumes_nothing,
+    costs::no_cost_counts_nothing,
+    costs::a_limit_of_0_forgets_nothing,
+    costs::one_limit_that_is_too_small_for_a_cost_spares_the_others,
+    costs::many_tasks_at_different_costs_never_exceed_the_limit,
+    shadows::a_watched_limit_denies_nothing_and_counts_what_fits,
+    shadows::a_watched_limit_counts_nothing_that_another_denies,
+    settlements::more_and_less_is_corrected,
+    settlements::never_below_nothing,
+    settlements::another_window_is_left_alone,
+    settlements::each_counter_is_corrected_by_itself,
+    settlements::a_settlement_of_what_has_expired_leaves_a_full_limit,
+    settlements::a_sliding_window_that_has_become_the_one_before_is_left_alone,
+    blocks::a_blocked_user_is_denied_and_counted_by_none,
+    blocks::a_block_of_the_tenant_holds_for_every_user,
+    blocks::a_block_ends_by_itself_when_told_and_when_ended,
 ];
 
 /// Runs the whole suite at once, each behaviour with tenants of its own.

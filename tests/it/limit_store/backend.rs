@@ -11,14 +11,16 @@ use std::{
 use tokio::{task::yield_now, time::sleep};
 use tower_keep::{StoreError, TenantId, UserId};
 use tower_keep_core::{
-    key::{CounterKey, CustomPart, EndpointPart, UserPart},
+    key::{BlockKey, CounterKey, CustomPart, EndpointPart, UserPart},
     time::Clock,
 };
-use tower_keep_rate_limit::LimitStore;
-use tower_keep_rate_limit::{Limit, Standing, Verdict};
+use tower_keep_rate_limit::{Algorithm, Limit, LimitStore, Settlement, Standing, Verdict};
 
 /// A window that no test outlives.
 pub(crate) const HOUR: u64 = 3_600_000;
+
+pub(crate) const ALGORITHMS: [Algorithm; 3] =
+    [Algorithm::FixedWindow, Algorithm::SlidingWindow, Algorithm::Gcra];
 
 /// A store, and tenants of the behaviour's own in it.
 #[derive(Clone)]
@@ -56,6 +58,50 @@ impl Backend {
         self.store.check(&limits, &[])
     }
 
+    /// The same for a caller that may be blocked.
+    pub(crate) async fn check_caller(
+        &self,
+        counters: &[&Counter],
+        callers: &[BlockKey<'_>],
+    ) -> Verdict {
+        let limits: Vec<_> = counters.iter().map(|counter| counter.limit()).collect();
+        self.store.check(&limits, callers).await.unwrap()
+    }
+
+    pub(crate) async fn block(&self, caller: BlockKey<'_>, for_ms: u64) {
+        self.store.block(caller, for_ms).await.unwrap();
+    }
+
+    /// Corrects what a check has counted, each counter in the window that `window` makes of the
+    /// one it was counted in.
+    pub(crate) async fn settle(
+        &self,
+        (verdict, counters): (&Verdict, &[&Counter]),
+        difference: i64,
+        window: impl Fn(u64) -> u64,
+    ) {
+        let counted = counters.iter().map(|counter| counter.limit()).zip(&verdict.limits);
+        let settlements: Vec<_> = counted
+            .map(|(limit, standing)| {
+                let counted_in = Settlement::window(&limit, standing, verdict.at_ms);
+                Settlement { limit, difference, window: window(counted_in) }
+            })
+            .collect();
+        self.store.settle(&settlements).await.unwrap();
+    }
+
+    /// How much more fits, which is asked at no cost.
+    pub(crate) async fn left(&self, counter: &Counter) -> u64 {
+        let verdict = self.check(&[&counter.cost(0)]).await;
+        assert!(verdict.allowed, "what costs nothing always fits");
+        only(&verdict).remaining
+    }
+
+    /// Whether time passes only as the test says.
+    pub(crate) const fn is_by_hand(&self) -> bool {
+        self.clock.is_some()
+    }
+
     /// The same for a key of any form.
     pub(crate) fn check_key(
         &self,
@@ -87,16 +133,39 @@ pub(crate) struct Counter {
     user: Option<UserId>,
     route: Option<&'static str>,
     rule: Option<String>,
+    pub(crate) algorithm: Algorithm,
     pub(crate) quota: u64,
     pub(crate) window: u64,
+    burst: Option<u64>,
+    cost: u64,
+    shadow: bool,
     life: u64,
 }
 
 impl Counter {
     /// The whole tenant's.
     pub(crate) fn new(tenant: &str, quota: u64, window: u64) -> Self {
-        let tenant = TenantId::new(tenant).unwrap();
-        Self { tenant, user: None, route: None, rule: None, quota, window, life: 0 }
+        Self {
+            tenant: TenantId::new(tenant).unwrap(),
+            user: None,
+            route: None,
+            rule: None,
+            algorithm: Algorithm::FixedWindow,
+            quota,
+            window,
+            burst: None,
+            cost: 1,
+            shadow: false,
+            life: 0,
+        }
+    }
+
+    /// One for each algorithm, which share no key.
+    pub(crate) fn of_each_algorithm(tenant: &str, quota: u64, window: u64) -> [Self; 3] {
+        ALGORITHMS.map(|algorithm| {
+            let counter = Self::new(tenant, quota, window).rule(format!("{algorithm:?}"));
+            Self { algorithm, ..counter }
+        })
     }
 
     pub(crate) fn user(self, user: &str) -> Self {
@@ -111,7 +180,21 @@ impl Counter {
         Self { rule: Some(rule.into()), ..self }
     }
 
-    /// Keeps the key for longer than the window.
+    pub(crate) fn algorithm(self, algorithm: Algorithm) -> Self {
+        Self { algorithm, ..self }
+    }
+
+    /// For GCRA, the most at once if that is not the quota.
+    pub(crate) fn burst(self, burst: u64) -> Self {
+        Self { burst: Some(burst), ..self }
+    }
+
+    /// Watched only.
+    pub(crate) fn shadow(self) -> Self {
+        Self { shadow: true, ..self }
+    }
+
+    /// Keeps the key for longer than it counts.
     pub(crate) fn life(self, life: u64) -> Self {
         Self { life, ..self }
     }
@@ -124,6 +207,24 @@ impl Counter {
         Self { window, ..self.clone() }
     }
 
+    pub(crate) fn cost(&self, cost: u64) -> Self {
+        Self { cost, ..self.clone() }
+    }
+
+    /// For GCRA, the time between two requests in microseconds.
+    pub(crate) fn interval(&self) -> u64 {
+        (self.window * 1000).div_ceil(self.quota.max(1))
+    }
+
+    /// For how long something counts at most.
+    pub(crate) fn memory(&self) -> u64 {
+        match self.algorithm {
+            Algorithm::FixedWindow => self.window,
+            Algorithm::SlidingWindow => 2 * self.window,
+            Algorithm::Gcra => (self.burst.unwrap_or(self.quota) * self.interval()).div_ceil(1000),
+        }
+    }
+
     pub(crate) fn limit(&self) -> Limit<'_> {
         let key = CounterKey {
             tenant: &self.tenant,
@@ -132,8 +233,14 @@ impl Counter {
             rule: self.rule.as_deref(),
             part: CustomPart::Unused,
         };
-        let life_ms = self.life.max(self.window);
-        Limit { life_ms, ..Limit::new(key, self.quota, self.window) }
+        Limit {
+            algorithm: self.algorithm,
+            burst: self.burst.unwrap_or(self.quota),
+            life_ms: self.life.max(self.memory()),
+            cost: self.cost,
+            shadow: self.shadow,
+            ..Limit::new(key, self.quota, self.window)
+        }
     }
 }
 
