@@ -129,13 +129,19 @@ impl MemoryStore {
         let fits =
             limits.iter().zip(&readings).all(|(limit, (_, wait))| limit.shadow || *wait == 0);
         let allowed = fits && blocked_ms == 0;
-        let reserved =
-            if allowed { self.make_room(&mut shard, home, &fingerprints, now)? } else { 0 };
+        let counts = |limit: &Limit<'_>, wait: u64| allowed && wait == 0 && limit.cost > 0;
+        let wanted: ArrayVec<u128, MAX_LIMITS> = limits
+            .iter()
+            .zip(&readings)
+            .zip(&fingerprints)
+            .filter_map(|((limit, (_, wait)), key)| counts(limit, *wait).then_some(*key))
+            .collect();
+        let reserved = self.make_room(&mut shard, home, &wanted, now)?;
         let mut added = 0;
         let standings = limits.iter().zip(&fingerprints).zip(readings);
         let limits = standings
             .map(|((limit, key), (mut reading, wait_ms))| {
-                let counted = allowed && wait_ms == 0 && limit.cost > 0;
+                let counted = counts(limit, wait_ms);
                 if counted {
                     reading.add(limit.cost.try_into().unwrap_or(i64::MAX));
                 }
