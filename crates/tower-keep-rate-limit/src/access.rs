@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use ipnet::IpNet;
-use tower_keep_core::{ConfigError, TenantId, UserId};
+use tower_keep_core::{ClientAddr, ConfigError, TenantId, UserId};
 
 use crate::subject::Subject;
 
@@ -75,7 +75,7 @@ impl AccessList {
             !self.users.is_empty() && self.users.contains(&(subject.tenant().clone(), user.clone()))
         };
         // An IPv6 client is its whole /64.
-        let within = |network: &IpNet| match (network, subject.address().map(|it| it.ip())) {
+        let within = |network: &IpNet| match (network, subject.address().map(ClientAddr::ip)) {
             (IpNet::V6(network), Some(std::net::IpAddr::V6(ip))) => {
                 let bits = u32::from(network.prefix_len()).min(64);
                 let mask = u128::MAX.checked_shl(128 - bits).unwrap_or_default();

@@ -79,7 +79,7 @@ pub struct Rule {
     window: Duration,
     pub(crate) algorithm: Algorithm,
     burst: Option<u64>,
-    burst_rule: Option<(u64, Duration)>,
+    beside: Option<(u64, Duration)>,
     pub(crate) mode: Mode,
     pub(crate) hidden: bool,
     pub(crate) told_inside: bool,
@@ -102,7 +102,7 @@ impl Rule {
             window,
             algorithm: Algorithm::default(),
             burst: None,
-            burst_rule: None,
+            beside: None,
             mode: Mode::default(),
             hidden: false,
             told_inside: false,
@@ -159,7 +159,7 @@ impl Rule {
     /// fixed: for example 20 per second beside 100 per 900 s. It is called `burst` beside the
     /// rule `default`, and `user-burst` beside `user`.
     pub const fn burst_rule(mut self, limit: u64, window: Duration) -> Self {
-        self.burst_rule = Some((limit, window));
+        self.beside = Some((limit, window));
         self
     }
 
@@ -236,7 +236,7 @@ impl Rule {
     ///
     /// [`CostUnit::BYTES`] are those of the response's body, counted here. Any other unit is told
     /// by the service inside, through the [`LateCost`](tower_keep_core::LateCost) in the request's
-    /// extensions.
+    /// extensions. The answer to a HEAD request ends with its head.
     pub const fn late(mut self, unit: CostUnit) -> Self {
         self.late = Some(unit);
         self
@@ -294,7 +294,7 @@ impl Rule {
 
     /// The rule beside it, if it has one.
     pub(crate) fn take_burst_rule(&mut self) -> Option<Self> {
-        let (limit, window) = self.burst_rule.take()?;
+        let (limit, window) = self.beside.take()?;
         let name = if &*self.name == DEFAULT_RULE {
             "burst".to_owned()
         } else {

@@ -26,7 +26,7 @@ impl Reading {
     /// What `stored` stands at. What another algorithm has stored counts as nothing.
     pub(crate) fn of(stored: Option<State>, terms: Terms, now_us: u64) -> Self {
         let now = now_us / 1000;
-        let (state, stale) = match terms.algorithm {
+        let (state, is_stale) = match terms.algorithm {
             Algorithm::FixedWindow => {
                 let stored = stored.and_then(|state| match state {
                     State::Fixed(window) => Some(window),
@@ -53,7 +53,7 @@ impl Reading {
                 (State::Gcra(due), stale)
             }
         };
-        Self { state, stale, terms, now_us }
+        Self { state, stale: is_stale, terms, now_us }
     }
 
     /// How many milliseconds until the cost fits: 0 now, [`NEVER`] never.
