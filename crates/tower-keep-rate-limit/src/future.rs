@@ -131,7 +131,10 @@ where
                     let response = ready!(future.poll(cx))?;
                     break match this.after.extras.take_closing() {
                         None => response.map(ResponseBody::inner),
-                        Some(closing) => response.map(|body| ResponseBody::watched(body, closing)),
+                        Some(closing) => {
+                            let closing = closing.answered();
+                            response.map(|body| ResponseBody::watched(body, closing))
+                        }
                     };
                 }
                 StateProjection::Refused { refusal } => {

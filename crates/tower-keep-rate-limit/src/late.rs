@@ -7,7 +7,7 @@ use std::sync::{
 };
 
 use arrayvec::ArrayVec;
-use tower_keep_core::{CostUnit, SettleCost, WatchBody};
+use tower_keep_core::{CostUnit, LateCost, SettleCost, WatchBody};
 
 use crate::{
     question::Question,
@@ -94,7 +94,8 @@ impl Ledger {
                     unit,
                     reserved: asked.cost,
                     window: Settlement::window(&limit, standing, verdict.at_ms),
-                    told: AtomicBool::new(false),
+                    // Bytes are counted here, and none is a number.
+                    told: AtomicBool::new(unit == CostUnit::BYTES),
                     used: AtomicU64::new(0),
                     settled: AtomicBool::new(false),
                 })
@@ -152,8 +153,33 @@ impl SettleCost for Ledger {
     }
 }
 
+/// Two that take note: of a layer, and of the one outside it.
+pub(crate) struct Both(pub(crate) LateCost, pub(crate) LateCost);
+
+impl SettleCost for Both {
+    fn add(&self, unit: CostUnit, more: u64) {
+        self.0.add(unit, more);
+        self.1.add(unit, more);
+    }
+
+    fn settle(&self, unit: CostUnit, total: u64) {
+        self.0.settle(unit, total);
+        self.1.settle(unit, total);
+    }
+}
+
 /// Closes a ledger with the answer it stands for.
 pub(crate) struct Closing(pub(crate) Arc<Ledger>);
+
+impl Closing {
+    /// The head of the answer is there. To HEAD that is all: servers drop the body unread.
+    pub(crate) fn answered(self) -> Self {
+        if self.0.question.is_head() {
+            self.0.end(End::Complete);
+        }
+        self
+    }
+}
 
 impl WatchBody for Closing {
     fn data(&self, bytes: usize) {

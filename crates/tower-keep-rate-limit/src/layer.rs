@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -82,6 +82,7 @@ impl RateLimitLayer {
     pub fn reload_rules(&self, rules: impl IntoIterator<Item = Rule>) -> Result<(), ConfigError> {
         let limiter = &self.limiter;
         let rules = Rules::new(rules.into_iter().collect(), limiter.key_life_ms)?;
+        let _alone = limiter.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         limiter.names.exchange(limiter.rules.load().all(), rules.all())?;
         limiter.rules.store(Arc::new(rules));
         Ok(())
@@ -332,6 +333,7 @@ impl RateLimitLayerBuilder {
                 expose_outcome: self.expose_outcome,
                 expose_decision: self.expose_decision,
                 warned: AtomicBool::new(false),
+                reloading: Mutex::default(),
             }),
         })
     }

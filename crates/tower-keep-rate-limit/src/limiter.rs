@@ -1,7 +1,7 @@
 //! What all services of one layer share: from a request's head to a decision.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -14,13 +14,13 @@ use crate::{
     decision::RateLimitDecision,
     endpoint::GrpcEndpoints,
     fields::FieldChoice,
-    late::{Closing, Ledger},
+    late::{Both, Closing, Ledger},
     memory::MemoryStore,
     names::RuleNames,
     outcome::RateLimitOutcome,
     plans::Plans,
     policy::{self, Counted, Decision, Ruling},
-    question::Question,
+    question::{Asked, Question},
     rules::Rules,
     skip::Skip,
     store::{LimitStore, Verdict},
@@ -62,6 +62,8 @@ pub(crate) struct Limiter {
     pub(crate) expose_outcome: bool,
     pub(crate) expose_decision: bool,
     pub(crate) warned: AtomicBool,
+    /// Rules are exchanged one caller after another.
+    pub(crate) reloading: Mutex<()>,
 }
 
 /// What is known of a request at once.
@@ -98,7 +100,13 @@ impl Extras {
         }
         if let Some(closing) = &attached.closing {
             let ledger: Arc<Ledger> = Arc::clone(&closing.0);
-            extensions.insert(LateCost::new(ledger));
+            let own = LateCost::new(ledger);
+            // A layer outside wants to know too.
+            let cost = match extensions.remove::<LateCost>() {
+                None => own,
+                Some(outer) => LateCost::new(Arc::new(Both(own, outer))),
+            };
+            extensions.insert(cost);
         }
     }
 
@@ -138,8 +146,11 @@ impl Limiter {
         if let Some(ruling) = policy::deny_for_good(&rules, &question, self.fields) {
             return decided(ruling);
         }
-        if question.iter().any(|asked| subject.is_unidentified(asked.rule(&rules))) {
-            if self.on_unidentified == OnUnidentified::Reject {
+        let is_unidentified = |asked: &Asked| subject.is_unidentified(asked.rule(&rules));
+        if question.iter().any(is_unidentified) {
+            // A rule that is watched only refuses nobody.
+            let refuses = |asked: &Asked| asked.is_enforced(&rules) && is_unidentified(asked);
+            if self.on_unidentified == OnUnidentified::Reject && question.iter().any(refuses) {
                 return decided(policy::refuse_unidentified());
             }
             self.warn_once();

@@ -1,7 +1,7 @@
 //! What the rules of a layer ask of the store about one request.
 
 use arrayvec::ArrayVec;
-use http::request::Parts;
+use http::{Method, request::Parts};
 use tower_keep_core::key::CustomPart;
 
 use crate::{
@@ -43,6 +43,8 @@ pub(crate) struct Question {
     matched: Matched,
     /// Whether a plan has other limits than the rules.
     pub(crate) planned: bool,
+    /// Whether the request's method is HEAD.
+    is_head: bool,
 }
 
 impl Asked {
@@ -96,7 +98,7 @@ impl Question {
         head: &Parts,
         subject: &Subject<'_>,
     ) -> Self {
-        let mut question = Self::default();
+        let mut question = Self { is_head: head.method == Method::HEAD, ..Self::default() };
         for (index, rule) in rules.all().iter().enumerate() {
             if !rule.matches(head) {
                 continue;
@@ -150,6 +152,10 @@ impl Question {
         self.asked.iter()
     }
 
+    pub(crate) const fn is_head(&self) -> bool {
+        self.is_head
+    }
+
     pub(crate) const fn matched(&self) -> Matched {
         self.matched
     }
@@ -162,7 +168,8 @@ impl Question {
 
     /// What is left to be asked in this process when the store fails.
     pub(crate) fn locally(self, rules: &Rules) -> Self {
-        let mut local = Self { planned: self.planned, ..Self::default() };
+        let (planned, is_head) = (self.planned, self.is_head);
+        let mut local = Self { planned, is_head, ..Self::default() };
         for asked in self.asked {
             if asked.rule(rules).on_store_error == OnStoreError::Local {
                 local.push(asked);
