@@ -24,6 +24,9 @@ pub trait Outcome: Copy + Send + Sync + 'static {
 /// `tower_keep_decision_seconds{layer}`, of the `metrics` facade. Labels come from closed sets
 /// only; no tenant is ever one.
 ///
+/// Timed is what had to be waited for. A decision that is there at once takes less time than
+/// reading the clock twice would, so it is counted and not timed.
+///
 /// A layer has one `static` of these. The handles are taken when the first request comes, so
 /// that a recorder installed at the start of the program is found.
 #[derive(Debug)]
@@ -51,16 +54,18 @@ impl<O: Outcome> Instruments<O> {
     }
 
     /// Begins to watch one request.
-    pub fn observe(&'static self) -> Observation<O> {
-        Observation { instruments: self, started: Instant::now(), open: true }
+    pub const fn observe(&'static self) -> Observation<O> {
+        Observation { instruments: self, waiting_since: None, open: true }
     }
 
-    fn record(&self, index: usize, label: &'static str, started: Instant) {
+    fn record(&self, index: usize, label: &'static str, waiting_since: Option<Instant>) {
         let handles = self.handles.get_or_init(Handles::take::<O>);
         if let Some(counter) = handles.outcomes.get(index) {
             counter.increment(1);
         }
-        handles.seconds.record(started.elapsed());
+        if let Some(since) = waiting_since {
+            handles.seconds.record(since.elapsed());
+        }
         tracing::trace!(layer = O::LAYER, outcome = label, "decided");
     }
 }
@@ -80,7 +85,7 @@ impl Handles {
         metrics::describe_histogram!(
             "tower_keep_decision_seconds",
             metrics::Unit::Seconds,
-            "Time a layer took to decide, the inner service left out"
+            "Time a layer waited for its store to decide; decisions made at once are left out"
         );
         let counter = |outcome: &'static str| metrics::counter!("tower_keep_requests_total", "layer" => O::LAYER, "outcome" => outcome);
         Self {
@@ -97,22 +102,29 @@ const CANCELLED: &str = "cancelled";
 #[must_use = "a dropped observation counts as cancelled"]
 pub struct Observation<O: Outcome> {
     instruments: &'static Instruments<O>,
-    started: Instant,
+    waiting_since: Option<Instant>,
     open: bool,
 }
 
 impl<O: Outcome> Observation<O> {
+    /// The decision is not there at once: from now on it is timed.
+    #[must_use]
+    pub fn waits(mut self) -> Self {
+        self.waiting_since = Some(Instant::now());
+        self
+    }
+
     /// The request ended thus.
     pub fn finish(mut self, outcome: O) {
         self.open = false;
-        self.instruments.record(outcome.index(), outcome.label(), self.started);
+        self.instruments.record(outcome.index(), outcome.label(), self.waiting_since);
     }
 }
 
 impl<O: Outcome> Drop for Observation<O> {
     fn drop(&mut self) {
         if self.open {
-            self.instruments.record(O::LABELS.len(), CANCELLED, self.started);
+            self.instruments.record(O::LABELS.len(), CANCELLED, self.waiting_since);
         }
     }
 }
@@ -145,8 +157,8 @@ mod tests {
         metrics::with_local_recorder(&recorder, || {
             INSTRUMENTS.observe().finish(Door::Shut);
             INSTRUMENTS.observe().finish(Door::Shut);
-            INSTRUMENTS.observe().finish(Door::Open);
-            drop(INSTRUMENTS.observe());
+            INSTRUMENTS.observe().waits().finish(Door::Open);
+            drop(INSTRUMENTS.observe().waits());
         });
         let mut counts = Vec::new();
         for (key, _, _, value) in snapshotter.snapshot().into_vec() {
@@ -155,7 +167,7 @@ mod tests {
                 (Some(outcome), DebugValue::Counter(n)) => {
                     counts.push((outcome.value().to_owned(), n));
                 }
-                (None, DebugValue::Histogram(samples)) => assert_eq!(samples.len(), 4),
+                (None, DebugValue::Histogram(samples)) => assert_eq!(samples.len(), 2),
                 other => panic!("unexpected metric: {other:?}"),
             }
         }

@@ -68,7 +68,7 @@ where
             Begun::Asked(answer, pending) => {
                 let limiter = Arc::clone(&self.limiter);
                 let call = (take_ready(&mut self.inner), head, body);
-                RateLimitFuture::asking(answer, pending, call, limiter, observation)
+                RateLimitFuture::asking(answer, pending, call, limiter, observation.waits())
             }
         }
     }
