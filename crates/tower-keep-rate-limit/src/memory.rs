@@ -12,7 +12,7 @@ use std::{
 use arrayvec::ArrayVec;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use tower_keep_core::{
-    Answer, StoreError,
+    Answer, StoreError, TenantId,
     key::{BlockKey, CounterKey},
     time::Clock,
 };
@@ -114,45 +114,58 @@ impl MemoryStore {
             return Err(StoreError::refused("a check has 1 to 8 limits"));
         };
         let blocked_ms = self.blocked(blocks, now);
+        let tenant = self.tenant(first.key.tenant);
         let fingerprints: ArrayVec<u128, MAX_LIMITS> =
-            limits.iter().map(|limit| self.fingerprint(&limit.key)).collect();
-        let home = self.home(&first.key);
+            limits.iter().map(|limit| tenant.fingerprint(&limit.key)).collect();
+        let home = tenant.home();
         let mut shard = self.lock(home);
-        let readings: ArrayVec<(Reading, u64), MAX_LIMITS> = limits
-            .iter()
-            .zip(&fingerprints)
-            .map(|(limit, key)| {
-                let reading = Reading::of(shard.state(*key), limit.terms(), now * 1000);
-                (reading, reading.wait(limit.cost))
-            })
-            .collect();
+        let mut readings = ArrayVec::<Found, MAX_LIMITS>::new();
+        for (limit, key) in limits.iter().zip(&fingerprints) {
+            let (place, stored) = shard.find(*key).unzip();
+            let reading = Reading::of(stored, limit.terms(), now * 1000);
+            readings.push(Found { reading, place, wait_ms: reading.wait(limit.cost) });
+        }
         let fits =
-            limits.iter().zip(&readings).all(|(limit, (_, wait))| limit.shadow || *wait == 0);
+            limits.iter().zip(&readings).all(|(limit, found)| limit.shadow || found.wait_ms == 0);
         let allowed = fits && blocked_ms == 0;
-        let counts = |limit: &Limit<'_>, wait: u64| allowed && wait == 0 && limit.cost > 0;
-        let wanted: ArrayVec<u128, MAX_LIMITS> = limits
-            .iter()
-            .zip(&readings)
-            .zip(&fingerprints)
-            .filter_map(|((limit, (_, wait)), key)| counts(limit, *wait).then_some(*key))
-            .collect();
-        let reserved = self.make_room(&mut shard, home, &wanted, now)?;
+        let counts =
+            |limit: &Limit<'_>, found: &Found| allowed && found.wait_ms == 0 && limit.cost > 0;
+        // Making room drops counters, and so moves others to other places.
+        let asked = || limits.iter().zip(&fingerprints).zip(&readings);
+        let moves =
+            asked().any(|((limit, _), found)| counts(limit, found) && found.place.is_none());
+        let reserved = if moves {
+            let wanted: ArrayVec<u128, MAX_LIMITS> = asked()
+                .filter_map(|((limit, key), found)| counts(limit, found).then_some(*key))
+                .collect();
+            self.make_room(&mut shard, home, &wanted, now)?
+        } else {
+            0
+        };
         let mut added = 0;
-        let standings = limits.iter().zip(&fingerprints).zip(readings);
-        let limits = standings
-            .map(|((limit, key), (mut reading, wait_ms))| {
-                let counted = counts(limit, wait_ms);
-                if counted {
-                    reading.add(limit.cost.try_into().unwrap_or(i64::MAX));
+        let mut standings = ArrayVec::new();
+        for ((limit, key), found) in limits.iter().zip(&fingerprints).zip(&mut readings) {
+            let counted = counts(limit, found);
+            let Found { reading, place, wait_ms } = found;
+            if counted {
+                reading.add(limit.cost.try_into().unwrap_or(i64::MAX));
+            }
+            let remaining = reading.remaining();
+            // What is stale is there already; nothing new comes in by a denial.
+            if counted || (reading.stale && place.is_some()) {
+                let counter = Counter::new(reading, limit, remaining);
+                match place.filter(|_| !moves) {
+                    Some(place) => shard.replace(place, counter),
+                    // One that is only stale may have made room.
+                    None if counted || shard.find(*key).is_some() => {
+                        added += usize::from(shard.put(*key, counter));
+                    }
+                    None => {}
                 }
-                let remaining = reading.remaining();
-                // What is stale is there already; nothing new comes in by a denial.
-                if counted || (reading.stale && shard.contains(*key)) {
-                    added += usize::from(shard.put(*key, Counter::new(&reading, limit, remaining)));
-                }
-                Standing { remaining, resets_in_ms: reading.resets_in(), wait_ms }
-            })
-            .collect();
+            }
+            let (resets_in_ms, wait_ms) = (reading.resets_in(), *wait_ms);
+            standings.push(Standing { remaining, resets_in_ms, wait_ms });
+        }
         let swept = if added > 0 { shard.sweep(now, 4) } else { 0 };
         let visit = shard.tick(VISIT_EVERY);
         drop(shard);
@@ -160,16 +173,17 @@ impl MemoryStore {
         if let Some(turn) = visit {
             self.visit_idle_shard(home.wrapping_add(turn) % SHARDS, now);
         }
-        Ok(Verdict { allowed, blocked_ms, known: false, at_ms: now, limits })
+        Ok(Verdict { allowed, blocked_ms, known: false, at_ms: now, limits: standings })
     }
 
     /// Corrects a counter, if its window is still the one that was counted in.
     fn correct(&self, settlement: &Settlement<'_>) {
         let Settlement { limit, difference, window } = settlement;
         let now = self.clock.now().0;
-        let (key, home) = (self.fingerprint(&limit.key), self.home(&limit.key));
+        let tenant = self.tenant(limit.key.tenant);
+        let (key, home) = (tenant.fingerprint(&limit.key), tenant.home());
         let mut shard = self.lock(home);
-        let stored = shard.state(key);
+        let stored = shard.find(key).map(|(_, state)| state);
         // A window that is not there counts nothing that could be corrected. GCRA's counter is
         // forgotten as soon as all is due, and a late cost is owed nevertheless.
         if stored.is_none() && limit.algorithm != Algorithm::Gcra {
@@ -193,7 +207,7 @@ impl MemoryStore {
         if self.blocks.is_empty() {
             return 0;
         }
-        let longest = blocks.iter().map(|key| self.blocks.left(self.fingerprint(key), now)).max();
+        let longest = blocks.iter().map(|key| self.blocks.left(self.caller(key), now)).max();
         longest.unwrap_or_default()
     }
 
@@ -251,12 +265,6 @@ impl MemoryStore {
         }
     }
 
-    fn home(&self, key: &CounterKey<'_>) -> usize {
-        let mut hasher = SipHasher13::new_with_keys(self.secret.0, self.secret.1);
-        key.tenant.hash(&mut hasher);
-        usize::try_from(hasher.finish() % SHARDS as u64).unwrap_or_default()
-    }
-
     fn lock(&self, index: usize) -> MutexGuard<'_, Shard> {
         #[expect(clippy::indexing_slicing, reason = "`home` is below the number of shards")]
         let shard = &self.shards[index];
@@ -264,10 +272,68 @@ impl MemoryStore {
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fingerprint(&self, key: &impl Hash) -> u128 {
-        let mut hasher = SipHasher13::new_with_keys(self.secret.0, self.secret.1);
+    fn hasher(&self) -> KeyHasher {
+        KeyHasher(SipHasher13::new_with_keys(self.secret.0, self.secret.1))
+    }
+
+    fn tenant(&self, tenant: &TenantId) -> Tenant {
+        let mut hasher = self.hasher();
+        tenant.hash(&mut hasher);
+        Tenant(hasher)
+    }
+
+    fn caller(&self, key: &BlockKey<'_>) -> u128 {
+        let mut hasher = self.hasher();
         key.hash(&mut hasher);
-        hasher.finish128().as_u128()
+        hasher.0.finish128().as_u128()
+    }
+}
+
+/// A limit's counter, as it stands before the check.
+struct Found {
+    reading: Reading,
+    place: Option<usize>,
+    wait_ms: u64,
+}
+
+/// A tenant, hashed once for all its counters.
+struct Tenant(KeyHasher);
+
+impl Tenant {
+    /// The shard of its counters.
+    fn home(&self) -> usize {
+        usize::try_from(self.0.finish() % SHARDS as u64).unwrap_or_default()
+    }
+
+    /// One of its counters.
+    fn fingerprint(&self, key: &CounterKey<'_>) -> u128 {
+        let mut hasher = self.0.clone();
+        (key.user, key.endpoint, key.rule, key.part).hash(&mut hasher);
+        hasher.0.finish128().as_u128()
+    }
+}
+
+/// Hashes the parts of keys; which kind of part it is takes one byte, not eight.
+#[derive(Clone)]
+struct KeyHasher(SipHasher13);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
+
+    fn write_u8(&mut self, byte: u8) {
+        self.0.write_u8(byte);
+    }
+
+    /// What kind of part comes. There are few.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 256")]
+    fn write_isize(&mut self, kind: isize) {
+        self.0.write_u8(kind as u8);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.finish()
     }
 }
 
@@ -304,15 +370,15 @@ impl LimitStore for MemoryStore {
 
     fn reset(&self, keys: &[CounterKey<'_>]) -> Answer<Result<(), StoreError>> {
         for key in keys {
-            let fingerprint = self.fingerprint(key);
-            let removed = self.lock(self.home(key)).remove(fingerprint);
+            let tenant = self.tenant(key.tenant);
+            let removed = self.lock(tenant.home()).remove(tenant.fingerprint(key));
             self.forget(usize::from(removed));
         }
         Answer::ready(Ok(()))
     }
 
     fn block(&self, key: BlockKey<'_>, for_ms: u64) -> Answer<Result<(), StoreError>> {
-        self.blocks.set(self.fingerprint(&key), self.clock.now().0, for_ms);
+        self.blocks.set(self.caller(&key), self.clock.now().0, for_ms);
         Answer::ready(Ok(()))
     }
 }

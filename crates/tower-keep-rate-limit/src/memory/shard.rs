@@ -48,8 +48,16 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    pub(super) fn state(&self, key: u128) -> Option<State> {
-        self.counters.get(&key).map(|counter| counter.state)
+    /// A counter's place and state. It keeps its place until a counter is dropped.
+    pub(super) fn find(&self, key: u128) -> Option<(usize, State)> {
+        self.counters.get_full(&key).map(|(place, _, counter)| (place, counter.state))
+    }
+
+    /// Puts another counter in the place of one that was found.
+    pub(super) fn replace(&mut self, place: usize, counter: Counter) {
+        if let Some((_, kept)) = self.counters.get_index_mut(place) {
+            *kept = counter;
+        }
     }
 
     /// Forgets a counter, and says whether there was one.
