@@ -34,26 +34,42 @@
 //! # Behaviour
 //!
 //! 1. A [`Rule`] says whom it counts together ([`Scope`]: the tenant, and any of user, endpoint,
-//!    client address), how many requests it admits per window, and which methods it is for. A
-//!    window is fixed and opens with the group's first request.
-//! 2. Up to 8 rules apply to a request. All are decided in one atomic step: the request is
-//!    admitted and counted by all, or denied and counted by none. A denial extends nothing.
+//!    client address, and a [part](Rule::by) made of the request), how much it admits per window and
+//!    by which [`Algorithm`], and which requests it is for: by [method](Rule::methods),
+//!    [path](Rule::paths) or [anything](Rule::when). Unless told otherwise a window is fixed and
+//!    opens with the group's first request.
+//! 2. Up to 8 rules apply to a request, of any algorithms. All are decided in one atomic step: the
+//!    request is admitted and counted by all, or denied and counted by none. A denial extends
+//!    nothing.
 //! 3. Tenant and user are those of the request's
 //!    [`Principal`](tower_keep_core::Principal). Without a principal the tenant is `~none`;
 //!    without a user the client address stands for it. The endpoint is the
-//!    [`RouteTemplate`](tower_keep_core::RouteTemplate) (or axum's `MatchedPath`), never the raw
-//!    path; without one it is `~unmatched`.
+//!    [`RouteTemplate`](tower_keep_core::RouteTemplate) (or axum's `MatchedPath`), or a gRPC method
+//!    that [is known](RateLimitLayerBuilder::grpc_methods), never a path of the caller's own;
+//!    without one it is `~unmatched`.
 //! 4. Answers carry `RateLimit-Policy` (the rules that matched) and `RateLimit` (the tightest) of
-//!    draft-ietf-httpapi-ratelimit-headers-10, and on demand the `X-RateLimit-*` fields.
+//!    draft-ietf-httpapi-ratelimit-headers-10, and on demand the `X-RateLimit-*` fields. A rule may
+//!    be [hidden](Rule::hidden) from them.
 //! 5. A denied request is answered with 429, `Retry-After` (whole seconds, at least 1; waiting
 //!    that long is enough) and a problem document (RFC 9457) that names the violated rules; over
-//!    gRPC with a trailers-only `RESOURCE_EXHAUSTED`. A limit of 0 denies always, without asking
-//!    the store and without `Retry-After`.
-//! 6. Layers that share a store count together where they have a rule of the same name and scope.
-//!    [`RuleNames`] refuses a name whose windows differ; `Keep::rate_limit()` brings it along.
-//! 7. `OPTIONS` requests, gRPC's health and reflection services, and what
-//!    [`skip`](RateLimitLayerBuilder::skip) names are never counted.
-//! 8. The layer answers, it never errs: its error is the inner service's.
+//!    gRPC with a trailers-only `RESOURCE_EXHAUSTED`. What costs more than its limit, or has a limit
+//!    of 0, is denied always, without asking the store and without `Retry-After`.
+//! 6. A request [costs](Rule::cost) 1, or what a closure says. What is known only when its answer
+//!    ends is [reserved and settled](Rule::late): bytes, tokens.
+//! 7. A rule may be [watched only](Mode::Shadow), or off. [Plans](RateLimitLayerBuilder::plans) give
+//!    tenants limits of their own. [Rules](RateLimitLayer::reload_rules) and the lists of callers who
+//!    are [exempt](RateLimitLayerBuilder::allow) or [refused](RateLimitLayerBuilder::deny) can be
+//!    exchanged while requests run; counters stay.
+//! 8. [`RateLimits`] looks at a caller's limits, resets them, and blocks callers for a while.
+//! 9. Layers that share a store count together where they have a rule of the same name and scope.
+//!    [`RuleNames`] refuses a name whose windows or algorithms differ; `Keep::rate_limit()` brings it
+//!    along.
+//! 10. `OPTIONS` requests, gRPC's health and reflection services, and what
+//!     [`skip`](RateLimitLayerBuilder::skip) names are never counted.
+//! 11. The layer answers, it never errs: its error is the inner service's.
+//!
+//! On Redis a request costs one command, and none once its caller is known to be denied, where the
+//! store remembers that (`RedisStore::remember_denials`).
 //!
 //! # Defaults
 //!
@@ -61,21 +77,28 @@
 //! |---|---|
 //! | store | none; [`memory`](RateLimitLayerBuilder::memory), `redis` or [`store`](RateLimitLayerBuilder::store) must be called |
 //! | rules | none; `Keep::rate_limit()` of the `tower-keep` crate brings one from the environment |
-//! | life of a counter's key | 900 s, or the window if that is longer |
+//! | algorithm, mode, cost | fixed window, enforced, 1 |
+//! | life of a counter's key | 900 s, or as long as it counts if that is longer |
 //! | trusted proxies | none: the client is the socket's other end |
 //! | neither user nor address known | such requests count together, with one warning |
 //! | fields | `RateLimit-Policy`, `RateLimit`; no `X-RateLimit-*` |
 //! | memory store | up to 1,000,000 counters |
+//! | denials remembered | by `Keep::rate_limit()` on Redis, while the bus is live; up to 100,000 |
 //!
 //! # When the store fails
 //!
 //! Each rule has its own way, [`OnStoreError`]. By default requests are counted in this process
 //! until the store is back. That count starts empty, and each process has its own, so that in each
 //! window of an outage the number of processes times the limit may be admitted. `Open` lets requests pass, `Closed` answers 503
-//! (`UNAVAILABLE`), never 429. If several rules match, one that is `Closed` decides.
+//! (`UNAVAILABLE`), never 429. If several rules match, one that is `Closed` and enforced decides.
+//! Blocks hold meanwhile in the process that made them. A late cost that cannot be settled stays as
+//! it was reserved, and is counted in `tower_keep_settlements_lost_total`.
 //!
 //! The memory store fails only when it is full of counters that are at their limit: a newcomer then
 //! passes uncounted, or is answered with 503 where a rule is `Closed`.
+//!
+//! In a cluster, while a tenant's slot moves to another node, several rules together may be refused
+//! by the server, which is a failed store; one rule is still counted there, but blocks are not seen.
 
 mod access;
 mod algorithm;
