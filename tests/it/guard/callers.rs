@@ -85,7 +85,9 @@ impl Callers {
                 }
                 if failed.open && not_sent {
                     open.push(failed.took);
-                } else if failed.at >= since && first.is_none_or(|(at, _)| failed.at < at) {
+                } else if failed.at + failed.took >= since
+                    && first.is_none_or(|(at, _)| failed.at < at)
+                {
                     first = Some((failed.at, failed.took));
                 }
             }
