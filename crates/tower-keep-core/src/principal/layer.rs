@@ -8,6 +8,7 @@ use tower_layer::Layer;
 use super::{
     InvalidPrincipal, Principal, PrincipalExtractor, SetPrincipal,
     extract::{Fixed, FromHeader},
+    subdomain::FromSubdomain,
 };
 use crate::{ConfigError, GrpcCode, Rejection, TenantId};
 
@@ -74,6 +75,41 @@ impl PrincipalLayer {
         })
     }
 
+    /// The tenant named by the host that was asked, as the label left of `base`: where that is
+    /// `example.com`, a request for `acme.example.com` is of the tenant `acme`, and one for
+    /// `example.com` itself names none.
+    ///
+    /// The host is that of the request's URI (HTTP/2 has it in `:authority`), else that of its
+    /// `Host`. Upper case is lowered, as DNS does not tell it apart, and a dot at the end is
+    /// dropped. Refused are a host of another domain, more than one label (`a.b.example.com`),
+    /// what is no host name (an empty label, an IP address, what is not ASCII, a user, a bad
+    /// port), a repeated `Host`, and one that contradicts the URI.
+    ///
+    /// **Whoever can reach the server can name any host**, as with a header: let a gateway pass
+    /// on the hosts that there are, or name the tenants by
+    /// [`PrincipalLayerBuilder::known_tenants`]. `www` is a tenant like any other.
+    ///
+    /// Nothing is added to `Vary`: the host is part of the URI, by which caches tell answers
+    /// apart already (RFC 9111, section 2).
+    ///
+    /// ```
+    /// use tower_keep_core::{PrincipalLayer, TenantId};
+    ///
+    /// let layer = PrincipalLayer::from_subdomain("example.com")
+    ///     .default_tenant("public")
+    ///     .known_tenants(|tenant: &TenantId| ["public", "acme"].contains(&tenant.as_str()))
+    ///     .build()?;
+    /// # let _ = layer;
+    /// assert!(PrincipalLayer::from_subdomain("*.example.com").build().is_err());
+    /// # Ok::<_, tower_keep_core::ConfigError>(())
+    /// ```
+    pub fn from_subdomain(base: &str) -> PrincipalLayerBuilder {
+        PrincipalLayerBuilder::new(match FromSubdomain::new(base) {
+            Ok(extractor) => Ok(Arc::new(extractor)),
+            Err(error) => Err(error),
+        })
+    }
+
     /// The same tenant for every request.
     pub fn fixed(tenant: &str) -> PrincipalLayerBuilder {
         PrincipalLayerBuilder::new(match TenantId::new(tenant) {
@@ -127,7 +163,7 @@ impl PrincipalLayerBuilder {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for a header name or tenant that is none, and for a default tenant that
+    /// [`ConfigError`] for a header name, base domain or tenant that is none, and for a default tenant that
     /// is not among the known ones.
     pub fn build(self) -> Result<PrincipalLayer, ConfigError> {
         let mut error = ConfigError::default();

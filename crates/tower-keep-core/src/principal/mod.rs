@@ -9,6 +9,7 @@ use crate::{TenantId, UserId};
 mod extract;
 mod layer;
 mod service;
+mod subdomain;
 
 pub use self::{
     extract::{InvalidPrincipal, PrincipalExtractor},

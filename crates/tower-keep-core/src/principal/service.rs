@@ -215,6 +215,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_host_names_the_tenant_without_vary() {
+        let layer = PrincipalLayer::from_subdomain("example.com");
+        let layer = layer.default_tenant("public").build().unwrap();
+        for (host, status, told) in [
+            (Some("acme.example.com"), 200, Some("acme/-")),
+            (Some("example.com"), 200, Some("public/-")),
+            (None, 200, Some("public/-")),
+            (Some("example.org"), 400, None),
+        ] {
+            let mut request = Request::new(());
+            if let Some(host) = host {
+                request.headers_mut().insert("host", host.parse().unwrap());
+            }
+            assert_eq!(ask(&layer, request).await, (status, told.map(str::to_owned), None));
+        }
+        let mut request = Request::get("http://example.org/").body(()).unwrap();
+        request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+        let response = layer.layer(service_fn(tell)).oneshot(request).await.unwrap();
+        assert_eq!(response.headers()["grpc-status"], "3");
+    }
+
+    #[tokio::test]
     async fn grpc_callers_are_refused_in_grpc() {
         let layer = PrincipalLayer::from_header("x-tenant-id").build().unwrap();
         let mut request = with_tenants(&[b""]);
