@@ -37,7 +37,7 @@ mod rejection;
 mod route;
 
 pub use self::{
-    address::{ClientAddr, PeerAddr, TrustedProxies},
+    address::{ClientAddr, ForwardingHeader, PeerAddr, TrustedProxies},
     answer::Answer,
     body::{BodyError, ResponseBody, WatchBody},
     error::{BoxError, ConfigError, ConfigProblem, ErrorClass, StoreError},

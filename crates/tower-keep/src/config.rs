@@ -5,7 +5,7 @@ use std::{ffi::OsString, time::Duration};
 #[cfg(feature = "redis")]
 use tower_keep_redis::RedisConfig;
 
-use tower_keep_core::{ConfigError, TrustedProxies};
+use tower_keep_core::{ConfigError, ForwardingHeader, TrustedProxies};
 use tower_keep_rate_limit::{MAX_LIMIT, MAX_WINDOW, Rule, Scope};
 
 use crate::env::Env;
@@ -29,7 +29,8 @@ mod redis;
 /// | `RATE_LIMIT_MAX` | 100 | requests of the default rule, 1 to 1000000000 |
 /// | `RATE_LIMIT_WINDOW` | 900 | seconds of its window, 1 to 31536000 |
 /// | `RATE_LIMIT_TTL` | 900, or the window if that is longer | seconds that counters are kept at least, the window to 31536000 |
-/// | `TRUSTED_PROXIES` | none | comma-separated addresses and networks whose `X-Forwarded-For` is believed |
+/// | `TRUSTED_PROXIES` | none | comma-separated addresses and networks that are believed when they tell the client's address |
+/// | `TRUSTED_PROXY_HEADER` | `x-forwarded-for` | the one header they tell it in: that, or `forwarded` (RFC 7239) |
 ///
 /// An empty variable counts as unset.
 #[derive(Clone, Debug, Default)]
@@ -129,7 +130,7 @@ impl Config {
         #[cfg(not(feature = "redis"))]
         refuse_redis(&mut env, &mut warnings);
         let rate_limit = RateLimitConfig::read(&mut env);
-        let trusted_proxies = env.parsed("TRUSTED_PROXIES").unwrap_or_default();
+        let trusted_proxies = read_proxies(&mut env, &mut warnings);
         let because = if env.is_set("REDIS_URL") {
             "REDIS_URL is set"
         } else if env.is_set("REDIS_HOST") {
@@ -146,6 +147,20 @@ impl Config {
             because: Some(because),
         })
     }
+}
+
+/// The trusted proxies, and the header they tell the client's address in.
+fn read_proxies(env: &mut Env<'_>, warnings: &mut Vec<String>) -> TrustedProxies {
+    let proxies: Option<TrustedProxies> = env.parsed("TRUSTED_PROXIES");
+    let header: Option<ForwardingHeader> = env.parsed("TRUSTED_PROXY_HEADER");
+    if let Some(header) = header
+        && !env.is_set("TRUSTED_PROXIES")
+    {
+        warnings.push(format!(
+            "TRUSTED_PROXY_HEADER is set and TRUSTED_PROXIES is not: nobody's `{header}` is read"
+        ));
+    }
+    proxies.unwrap_or_default().with_header(header.unwrap_or_default())
 }
 
 /// A program without the feature must not silently keep in memory what was meant for Redis.

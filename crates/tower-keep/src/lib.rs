@@ -49,10 +49,10 @@ pub use self::{
     keep::Keep,
 };
 pub use tower_keep_core::{
-    BodyError, BoxError, ClientAddr, ConfigError, ConfigProblem, CostUnit, ErrorClass, InvalidId,
-    InvalidPrincipal, KnownTenants, LateCost, PeerAddr, Principal, PrincipalExtractor,
-    PrincipalLayer, PrincipalLayerBuilder, ResponseBody, RouteTemplate, StoreError, TenantId,
-    TrustedProxies, UserId,
+    BodyError, BoxError, ClientAddr, ConfigError, ConfigProblem, CostUnit, ErrorClass,
+    ForwardingHeader, InvalidId, InvalidPrincipal, KnownTenants, LateCost, PeerAddr, Principal,
+    PrincipalExtractor, PrincipalLayer, PrincipalLayerBuilder, ResponseBody, RouteTemplate,
+    StoreError, TenantId, TrustedProxies, UserId,
 };
 pub use tower_keep_rate_limit::{
     AccessList, Algorithm, Caller, CallerStanding, Mode, OnStoreError, OnUnidentified, Plans,

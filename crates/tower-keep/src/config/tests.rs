@@ -51,6 +51,27 @@ fn zero_negative_huge_and_non_numeric_values_are_refused() {
     assert_eq!(refused(&[("TRUSTED_PROXIES", "10.0.0.0/8,proxy")]), ["TRUSTED_PROXIES"]);
 }
 
+#[test]
+fn the_header_that_proxies_tell_addresses_in_is_one_of_two() {
+    let proxies: TrustedProxies = "10.0.0.0/8".parse().unwrap();
+    let lan = ("TRUSTED_PROXIES", "10.0.0.0/8");
+    for (variables, header) in [
+        (&[lan][..], ForwardingHeader::XForwardedFor),
+        (&[lan, ("TRUSTED_PROXY_HEADER", "")], ForwardingHeader::XForwardedFor),
+        (&[lan, ("TRUSTED_PROXY_HEADER", "x-forwarded-for")], ForwardingHeader::XForwardedFor),
+        (&[lan, ("TRUSTED_PROXY_HEADER", "Forwarded")], ForwardingHeader::Forwarded),
+    ] {
+        let config = read(variables).unwrap();
+        assert_eq!(config.trusted_proxies, proxies.clone().with_header(header), "{variables:?}");
+        assert!(config.warnings.is_empty());
+    }
+    for bad in ["x-real-ip", "both", "x-forwarded-for,forwarded"] {
+        assert_eq!(refused(&[lan, ("TRUSTED_PROXY_HEADER", bad)]), ["TRUSTED_PROXY_HEADER"]);
+    }
+    let alone = read(&[("TRUSTED_PROXY_HEADER", "forwarded")]).unwrap();
+    assert_eq!(alone.warnings.len(), 1, "it does nothing by itself");
+}
+
 #[cfg(feature = "redis")]
 mod redis {
     use super::*;

@@ -84,15 +84,25 @@ async fn the_environment_sets_limit_and_window() {
 
 #[tokio::test]
 async fn forwarded_addresses_count_apart_behind_a_trusted_proxy_only() {
-    let forwarded = async |variables: &[(&str, &str)]| {
+    let tell = async |header: &str, prefix: &str, variables: &[(&str, &str)]| {
         let app = App::start(&[&[("RATE_LIMIT_MAX", "1")], variables].concat()).await;
         let mut statuses = Vec::new();
         for client in ["203.0.113.1", "203.0.113.2", "203.0.113.1"] {
-            let request = app.request(LIMITED).header("x-forwarded-for", client);
+            let request = app.request(LIMITED).header(header, format!("{prefix}{client}"));
             statuses.push(app.ask(request).await.status.as_u16());
         }
         statuses
     };
-    assert_eq!(forwarded(&[]).await, [200, 429, 429]);
-    assert_eq!(forwarded(&[("TRUSTED_PROXIES", "127.0.0.0/8")]).await, [200, 200, 429]);
+    let trusted = ("TRUSTED_PROXIES", "127.0.0.0/8");
+    let by_forwarded = ("TRUSTED_PROXY_HEADER", "forwarded");
+    for (header, prefix, variables, apart) in [
+        ("x-forwarded-for", "", &[][..], false),
+        ("x-forwarded-for", "", &[trusted], true),
+        ("x-forwarded-for", "", &[trusted, by_forwarded], false),
+        ("forwarded", "for=", &[trusted], false),
+        ("forwarded", "for=", &[trusted, by_forwarded], true),
+    ] {
+        let expected = if apart { [200, 200, 429] } else { [200, 429, 429] };
+        assert_eq!(tell(header, prefix, variables).await, expected, "{header} {variables:?}");
+    }
 }

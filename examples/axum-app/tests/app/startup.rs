@@ -37,6 +37,7 @@ async fn everything_that_is_wrong_is_said_at_once_and_no_secret() {
         ("RATE_LIMIT_WINDOW", "1e3"),
         ("RATE_LIMIT_TTL", "99999999999999999999"),
         ("TRUSTED_PROXIES", "10.0.0.0/8,nonsense"),
+        ("TRUSTED_PROXY_HEADER", "x-real-ip"),
     ];
     let (code, said) = run(&bad).await;
     assert_eq!(code, Some(1), "{said}");
