@@ -1,12 +1,16 @@
 //! The rate-limit layer as its callers see it: on the memory store, with a clock that the test
 //! moves, and on a store that answers what the test tells it.
 
+mod algorithms;
 mod answers;
 mod builder;
 mod cancelled;
 mod endpoint;
 mod failure;
 mod fields;
+mod modes;
+mod plans;
+mod reload;
 mod service;
 mod subject;
 mod told;

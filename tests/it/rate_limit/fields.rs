@@ -9,21 +9,21 @@ use tower_keep_rate_limit::{MemoryStore, RateLimitLayer, Rule};
 
 use super::{Ask, Body, Limited, Reply, ask, clock, get, on, per_tenant, principal, still, with};
 
-const POLICY: &str = "ratelimit-policy";
-const LIMIT: &str = "ratelimit";
+pub(super) const POLICY: &str = "ratelimit-policy";
+pub(super) const LIMIT: &str = "ratelimit";
 const LEGACY: [&str; 3] = ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
 
 /// An item of either field: its name, and its parameters in order.
-type Item = (String, Vec<(String, i64)>);
+pub(super) type Item = (String, Vec<(String, i64)>);
 
-fn item(name: &str, parameters: &[(&str, i64)]) -> Item {
+pub(super) fn item(name: &str, parameters: &[(&str, i64)]) -> Item {
     let owned = parameters.iter().map(|(key, value)| ((*key).to_owned(), *value)).collect();
     (name.to_owned(), owned)
 }
 
 /// The items of a field: a list (RFC 9651) of strings with integer parameters, however many lines
 /// it comes in.
-fn items(headers: &HeaderMap, field: &str) -> Vec<Item> {
+pub(super) fn items(headers: &HeaderMap, field: &str) -> Vec<Item> {
     let lines: Vec<&[u8]> = headers.get_all(field).iter().map(HeaderValue::as_bytes).collect();
     let list = Parser::parse_list(&lines.join(&b", "[..])).unwrap();
     list.into_iter()
@@ -39,12 +39,12 @@ fn items(headers: &HeaderMap, field: &str) -> Vec<Item> {
         .collect()
 }
 
-fn policy(reply: &Reply) -> Vec<Item> {
+pub(super) fn policy(reply: &Reply) -> Vec<Item> {
     items(&reply.headers, POLICY)
 }
 
 /// The one item of `RateLimit`.
-fn limit(reply: &Reply) -> Item {
+pub(super) fn limit(reply: &Reply) -> Item {
     let mut items = items(&reply.headers, LIMIT);
     assert_eq!(items.len(), 1, "{items:?}");
     items.remove(0)
