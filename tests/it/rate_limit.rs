@@ -5,9 +5,13 @@ mod algorithms;
 mod answers;
 mod builder;
 mod cancelled;
+mod decisions;
 mod endpoint;
 mod failure;
 mod fields;
+mod grpc;
+mod lists;
+mod matching;
 mod modes;
 mod plans;
 mod reload;
@@ -18,7 +22,7 @@ mod told;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::Value;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
@@ -80,6 +84,7 @@ fn with(extension: impl Clone + Send + Sync + 'static) -> Ask {
 struct Reply {
     status: StatusCode,
     headers: HeaderMap,
+    extensions: Extensions,
     outcome: Option<RateLimitOutcome>,
     body: Bytes,
 }
@@ -91,6 +96,7 @@ impl Reply {
             status: head.status,
             headers: head.headers,
             outcome: head.extensions.get().copied(),
+            extensions: head.extensions,
             body: body.collect().await.unwrap().to_bytes(),
         }
     }
