@@ -68,9 +68,10 @@ async fn run() -> Result<(), BoxError> {
     }
     tracing::info!("stopping: finishing the calls under way, for {FINISH:?} at most");
     stopping.send_replace(true);
-    match tokio::time::timeout(FINISH, server).await {
-        Ok(ended) => ended?,
-        Err(_) => tracing::warn!("some calls were not finished in time"),
+    if let Ok(ended) = tokio::time::timeout(FINISH, server).await {
+        ended?;
+    } else {
+        tracing::warn!("some calls were not finished in time");
     }
     tracing::info!("stopped");
     Ok(())

@@ -34,7 +34,7 @@ impl Program {
         let log = NamedTempFile::new().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_hyper-service"))
             .env_clear()
-            .env("PORT", "0")
+            .envs([("PORT", "0")])
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
