@@ -1,6 +1,7 @@
 //! The bus between processes: who hears what, and who is told that something may be missing.
 
 mod gaps;
+pub(crate) mod log;
 mod off;
 mod shared;
 
@@ -31,6 +32,11 @@ fn config(url: &str) -> RedisConfig {
 async fn reaches(bus: &Bus, state: BusState) {
     let reached = wait_until(PATIENT, || async { bus.state() == state });
     assert!(reached.await, "{:?} and not {state:?}", bus.state());
+}
+
+async fn is_lost(bus: &Bus) {
+    let lost = wait_until(PATIENT, || async { matches!(bus.state(), BusState::Lost { .. }) });
+    assert!(lost.await, "{:?} and not lost", bus.state());
 }
 
 async fn next(events: &mut BusEvents) -> BusEvent {

@@ -10,10 +10,13 @@ mod kill;
 mod link;
 mod refused;
 mod relay;
+mod slots;
+mod spares;
 mod split;
 pub(crate) mod stage;
 mod syn;
 mod table;
+mod told;
 mod wedge;
 mod writes;
 

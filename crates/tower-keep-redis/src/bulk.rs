@@ -12,11 +12,13 @@ impl Connection {
     /// one in a hundred, against 50 ms with this.
     ///
     /// It begins to connect when it is first asked for, so ask early. It is the same for all
-    /// handles, and has a breaker and a health of its own. At most 16 of its commands are under way; further ones wait within
-    /// their deadline.
+    /// handles, and has a breaker of its own and a health, [`ConnectionHealth::bulk`]. At most 16
+    /// of its commands are under way; further ones wait within their deadline.
     ///
     /// It is this very connection where no second one can be made: over a client of the program's
     /// own, and where no tokio runtime is running.
+    ///
+    /// [`ConnectionHealth::bulk`]: crate::ConnectionHealth::bulk
     #[must_use]
     pub fn bulk(&self) -> Self {
         let shared = &self.shared;

@@ -44,11 +44,13 @@ const LATE: &str = "what they change is noticed late";
 /// 1. It has one connection of its own, which ends with the last handle. Of a cluster it is to one
 ///    node.
 /// 2. A connection that is lost, or silent for two seconds, is replaced by a new one. A gap is
-///    told at once when it is lost, and again before the first message of the new one.
+///    told at once when it is lost, and again before the first message of the new one. If new ones
+///    keep dying within moments, they are made less and less often, down to every 10 s.
 /// 3. A user who falls more than 1024 events behind is told of a gap in their place.
 /// 4. Publishing is a command like any other: guarded, and over at its deadline.
-/// 5. A server that forbids to subscribe is asked again every 30 s, without a word. An ACL user
-///    needs `&keep:bus +subscribe +publish`.
+/// 5. A server that forbids to subscribe, or to ask whether it is still there, is asked again
+///    every 30 s, without a word. An ACL user needs `&keep:bus +subscribe +publish`, and
+///    `+cluster|info` in a cluster.
 /// 6. What is not this version of message is ignored and counted.
 /// 7. The state changes with one log line, `WARN` or `INFO`; a message logs nothing.
 ///
@@ -99,7 +101,10 @@ pub enum BusState {
     /// They do.
     Live,
     /// None does until there is a connection again.
-    Lost,
+    Lost {
+        /// Why.
+        reason: Arc<str>,
+    },
 }
 
 impl BusState {
@@ -109,7 +114,16 @@ impl BusState {
             Self::Off { .. } => "off",
             Self::Connecting => "connecting",
             Self::Live => "live",
-            Self::Lost => "lost",
+            Self::Lost { .. } => "lost",
+        }
+    }
+
+    /// Why none come in, in the words of the server or of the client; `None` where they do, or
+    /// may soon.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Off { reason } | Self::Lost { reason } => Some(reason),
+            Self::Connecting | Self::Live => None,
         }
     }
 }

@@ -22,7 +22,6 @@ use crate::{
 const HURRY: Duration = Duration::from_millis(400);
 
 /// What clients are made from, at first and when they are to be replaced.
-#[derive(Debug)]
 pub(crate) struct Blueprint {
     server: Config,
     config: RedisConfig,

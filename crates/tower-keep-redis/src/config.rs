@@ -166,6 +166,9 @@ impl RedisConfig {
     }
 
     /// How long a command may take, from the call to the answer, all waiting included.
+    ///
+    /// A server that says nothing for so long is taken to be lost, and not sooner: until then it
+    /// may be slow, as it is allowed to be. So this is also how long a hang goes unnoticed.
     #[must_use]
     pub const fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

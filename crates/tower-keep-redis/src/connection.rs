@@ -99,18 +99,20 @@ impl Connection {
     /// # Errors
     ///
     /// `Refused`, with the server's words, as soon as it says something that waiting will not
-    /// mend, such as a wrong password or a missing right. `NotSent` when the time is over.
+    /// mend, such as a wrong password or a missing right. `NotSent` as soon as one side does not
+    /// trust the other's certificate, and when the time is over.
     pub async fn require(&self) -> Result<(), StoreError> {
         let shared = &self.shared;
         let deadline = Instant::now() + shared.config.connect_timeout;
         loop {
             let clients = shared.clients.load_full();
-            let failure = match shared.ping(&clients).await {
+            let patience = deadline.min(Instant::now() + shared.config.timeout);
+            let failure = match shared.greet(&clients, patience).await {
                 Ok(()) => {
                     shared.recovered();
                     return Ok(());
                 }
-                Err(failure) => shared.vitals.trouble().unwrap_or(failure),
+                Err(failure) => shared.vitals.trouble().unwrap_or(failure.of_connection()),
             };
             if failure.is_lasting() {
                 return Err(failure.into_error());

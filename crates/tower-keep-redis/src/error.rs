@@ -17,13 +17,24 @@ pub(crate) struct Failure {
     trips: bool,
     redirected: bool,
     timeout: bool,
+    /// Whether it is about who we are.
+    login: bool,
 }
 
 impl Failure {
     /// The deadline was over before the command was handed to fred.
     pub(crate) fn late() -> Self {
         let error = StoreError::not_sent("no time was left to send it");
-        Self { error, trips: false, redirected: false, timeout: false }
+        Self { error, trips: false, redirected: false, timeout: false, login: false }
+    }
+
+    /// The same where no command was under way that matters: what is wrong with our login is a
+    /// refusal then.
+    pub(crate) fn of_connection(mut self) -> Self {
+        if self.login {
+            self.error = StoreError::new(ErrorClass::Refused, self.error.message());
+        }
+        self
     }
 
     pub(crate) fn error(&self) -> &StoreError {
@@ -50,7 +61,7 @@ impl Failure {
         let message = self.error.message();
         let passing = PASSING.iter().any(|code| message.starts_with(code));
         let refused = self.is_refused() && !passing && !message.contains("max number of clients");
-        refused || message.starts_with(DISTRUST)
+        refused || self.login || message.starts_with(DISTRUST)
     }
 
     /// Whether there was no answer at all, not even that there will be none.
@@ -73,23 +84,27 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let redirected = is_redirection(&error);
         let timeout = error.kind() == &ErrorKind::Timeout;
+        let login = error.kind() == &ErrorKind::Auth;
         let error = match class_of(&error) {
             ErrorClass::NotSent => StoreError::not_sent(
-                distrust(error.details()).unwrap_or_else(|| "not connected".to_owned()),
+                distrust_of(&error).unwrap_or_else(|| "not connected".to_owned()),
             ),
             class if redirected => StoreError::new(class, "MOVED or ASK to a node not known"),
             class => StoreError::new(class, text_of(&error)),
         };
-        Self { trips: error.class() != ErrorClass::Refused, error, redirected, timeout }
+        Self { trips: error.class() != ErrorClass::Refused, error, redirected, timeout, login }
     }
 }
 
 /// Read from fred 10.1.0, and held by tests:
 ///
-/// - `NotSent` are two exact texts: the fail-fast refusal of a client that is not connected, and
-///   the closed channel of a client that has ended. Both drop the command in the caller's task.
-/// - `Refused` is the server's own error reply, told by its code. All but `CLUSTERDOWN`: fred ends
-///   the connection for it, and gives its text to every command in flight there, sent or not.
+/// - `NotSent` are three exact texts: the fail-fast refusal of a client that is not connected, the
+///   closed channel of a client that has ended, and a node that there is no connection to. All
+///   drop the command before it is written. So is a connection that was not made because one side
+///   does not trust the other's certificate: fred's own words, never the server's.
+/// - `Refused` is the server's own error reply, told by its code. All but `CLUSTERDOWN`, `NOAUTH`
+///   and `WRONGPASS`: fred ends the connection for these, and gives their text to every command in
+///   flight there, sent or not.
 /// - So is a redirection, which fred is told not to follow.
 /// - All else is `Unknown`. A command that timed out in fred's queue will not be sent any more,
 ///   but its error is that of one which was.
@@ -99,17 +114,31 @@ fn class_of(error: &Error) -> ErrorClass {
     }
     match (error.kind(), error.details()) {
         (ErrorKind::Canceled, "Connection closed unexpectedly.")
-        | (ErrorKind::Unknown, "Failed to send command to router.") => ErrorClass::NotSent,
-        // Nothing is sent before both sides are content with the certificates.
-        (_, details) if distrust(details).is_some() => ErrorClass::NotSent,
-        (ErrorKind::IO | ErrorKind::Timeout | ErrorKind::Canceled | ErrorKind::Protocol, _) => {
-            ErrorClass::Unknown
+        | (ErrorKind::Unknown, "Failed to send command to router." | "Failed to route command.") => {
+            ErrorClass::NotSent
         }
+        (ErrorKind::IO | ErrorKind::Tls, _) if distrust_of(error).is_some() => ErrorClass::NotSent,
+        (
+            ErrorKind::IO
+            | ErrorKind::Timeout
+            | ErrorKind::Canceled
+            | ErrorKind::Protocol
+            | ErrorKind::Auth,
+            _,
+        ) => ErrorClass::Unknown,
         (_, details) if has_code(details) && !details.starts_with("CLUSTERDOWN") => {
             ErrorClass::Refused
         }
         _ => ErrorClass::Unknown,
     }
+}
+
+/// One side's distrust of the other in words, if it is that: told by the TLS library, and not by
+/// a server that likes the words.
+fn distrust_of(error: &Error) -> Option<String> {
+    let ours = matches!(error.kind(), ErrorKind::IO | ErrorKind::Tls);
+    let told = distrust(error.details()).filter(|_| ours && !has_code(error.details()));
+    told.map(|told| legible(&told))
 }
 
 /// What fred makes of `MOVED` and `ASK` when it may follow none.
@@ -140,7 +169,13 @@ fn text_of(error: &Error) -> String {
     } else {
         format!("{}: {details}", error.kind().to_str())
     };
-    text.chars().take(LONGEST).collect()
+    legible(&text)
+}
+
+/// Not too much of it, and nothing that a terminal would take for an order.
+fn legible(text: &str) -> String {
+    let mark = |letter: char| if letter.is_control() { '\u{fffd}' } else { letter };
+    text.chars().take(LONGEST).map(mark).collect()
 }
 
 #[cfg(test)]
@@ -163,7 +198,11 @@ mod tests {
             (ErrorKind::Canceled, "Empty error.", Unknown),
             (ErrorKind::Unknown, "Client is not initialized.", Unknown),
             (ErrorKind::Unknown, "Too many failed write attempts.", Unknown),
-            (ErrorKind::Unknown, "Failed to route command.", Unknown),
+            (ErrorKind::Unknown, "Failed to route command.", NotSent),
+            (ErrorKind::Routing, "Failed to route command.", Unknown),
+            // fred's words of TLS, and a server that likes them.
+            (ErrorKind::Unknown, "ERR AlertReceived(CertificateRequired)", Refused),
+            (ErrorKind::Protocol, "InvalidCertificate(UnknownIssuer)", Unknown),
             (ErrorKind::Unknown, "channel closed", Unknown),
             (ErrorKind::Routing, "Too many redirections.", Refused),
             (ErrorKind::Unknown, "Too many redirections.", Unknown),
@@ -183,8 +222,8 @@ mod tests {
             (ErrorKind::Unknown, "READONLY You can't write against a read only replica.", Refused),
             (ErrorKind::Unknown, "NOPERM this user has no permissions to run 'get'", Refused),
             (ErrorKind::Unknown, "LOADING Redis is loading the dataset in memory", Refused),
-            (ErrorKind::Auth, "NOAUTH Authentication required.", Refused),
-            (ErrorKind::Auth, "WRONGPASS invalid username-password pair", Refused),
+            (ErrorKind::Auth, "NOAUTH Authentication required.", Unknown),
+            (ErrorKind::Auth, "WRONGPASS invalid username-password pair", Unknown),
             (ErrorKind::InvalidArgument, "WRONGTYPE Operation against a key", Refused),
             (ErrorKind::Unknown, "CROSSSLOT Keys in request don't hash to the same slot", Refused),
             (ErrorKind::Cluster, "MOVED 3999 127.0.0.1:6381", Refused),
@@ -205,6 +244,7 @@ mod tests {
         assert!(trips(ErrorKind::Timeout, "Request timed out."));
         assert!(trips(ErrorKind::IO, "Connection closed."));
         assert!(trips(ErrorKind::Canceled, "Connection closed unexpectedly."));
+        assert!(trips(ErrorKind::Auth, "NOAUTH Authentication required."));
         assert!(!trips(ErrorKind::Unknown, "OOM command not allowed"));
         assert!(!trips(ErrorKind::Unknown, "LOADING Redis is loading the dataset in memory"));
         assert!(!Failure::late().trips());
@@ -222,6 +262,18 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_password_refuses_the_connection_and_leaves_its_commands_unknown() {
+        let wrong = || Error::new(ErrorKind::Auth, "WRONGPASS invalid username-password pair");
+        let (connection, command) =
+            (Failure::from(wrong()).of_connection(), Failure::from(wrong()));
+        assert_eq!(connection.error().class(), ErrorClass::Refused);
+        assert_eq!(command.error().class(), ErrorClass::Unknown);
+        assert!(connection.is_lasting() && command.is_lasting());
+        let lost = Failure::from(Error::new(ErrorKind::IO, "Connection closed."));
+        assert_eq!(lost.of_connection().error().class(), ErrorClass::Unknown);
+    }
+
+    #[test]
     fn texts_are_short_and_repeat_no_arguments() {
         let text = |text: String| text_of(&Error::new(ErrorKind::Unknown, text));
         let unknown = "ERR unknown command 'FOO', with args beginning with: 'session:acme:42' ";
@@ -230,6 +282,10 @@ mod tests {
         let refused = r#"Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }"#;
         let refused = Error::new(ErrorKind::IO, refused);
         assert_eq!(text_of(&refused), "IO Error: Connection refused");
+        assert_eq!(text("ERR \u{1b}[2J\r\nWARN".to_owned()), "ERR \u{fffd}[2J\u{fffd}\u{fffd}WARN");
+        let named = format!("InvalidCertificate({}\u{1b})", "x".repeat(1000));
+        let told = Failure::from(Error::new(ErrorKind::Tls, named));
+        assert_eq!(told.error().message().chars().count(), LONGEST);
         let timeout = Error::new(ErrorKind::Timeout, "Request timed out.");
         assert_eq!(text_of(&timeout), "Timeout Error: Request timed out.");
     }

@@ -32,6 +32,8 @@ pub struct ConnectionHealth {
     /// What answers at the other end, of a cluster or a pool one of them; `None` as long as it
     /// has not told.
     pub server: Option<ServerInfo>,
+    /// How the connection for large values is; `None` as long as nobody has asked for it.
+    pub bulk: Option<Box<Self>>,
 }
 
 /// What went wrong last.
@@ -80,6 +82,7 @@ impl ConnectionHealth {
             in_flight: shared.gate.taken(),
             last_error: vitals.last_error().map(|(error, at)| LastError { error, ago: ago(at) }),
             server: vitals.server(),
+            bulk: shared.bulk.get().and_then(Option::as_ref).map(|bulk| Box::new(bulk.health())),
         }
     }
 }

@@ -17,12 +17,13 @@
 //!    such a `PING` is not answered within the deadline, the breaker opens.
 //! 6. What the server refuses (`OOM`, `READONLY`, `NOPERM`, `LOADING`, …) never opens the breaker:
 //!    it answered. One log line a minute says so, in the server's words.
-//! 7. This crate sends nothing twice. `MOVED` and `ASK` are followed, by this crate and not by
-//!    fred. While a slot moves, a script over several keys of which one is new is refused
-//!    (`TRYAGAIN`) until all have moved, and connected nodes are asked in turn for a key that has
-//!    left: leave no slot half moved.
+//! 7. Nothing is sent twice. `MOVED` and `ASK` are followed, by this crate and not by fred, to
+//!    where the slot's owner says that it is moving. While it moves, a script over several keys of
+//!    which not all are in one place is refused (`TRYAGAIN`), and so is any command for a key that
+//!    went to a node which had no slot before: leave no slot half moved.
 //! 8. Clients that are stuck, on a full socket or in an attempt to connect, are replaced by fresh
-//!    ones, which begin to try beside them after 750 ms without a word from fred.
+//!    ones, which begin to try beside them after 750 ms without a word from fred. So is a client
+//!    that fred has given up for good, although the others of its pool work.
 //! 9. Large values have a connection of their own: [`Connection::bulk`].
 //! 10. Scripts run by their hash, and once in full where the server does not have them.
 //! 11. The state changes with one log line, `WARN` or `INFO`; a request logs nothing.
@@ -65,22 +66,20 @@
 //! | class | what happened | carried out? |
 //! |---|---|---|
 //! | [`NotSent`](ErrorClass::NotSent) | breaker open, no place within the deadline, not connected | no, and never will be |
-//! | [`Unknown`](ErrorClass::Unknown) | deadline over, connection lost, `CLUSTERDOWN` | perhaps, perhaps later |
+//! | [`Unknown`](ErrorClass::Unknown) | deadline over, connection lost, `CLUSTERDOWN`, no login any more | perhaps, perhaps later |
 //! | [`Refused`](ErrorClass::Refused) | the server answered with an error | no |
 //!
 //! - A command that times out on a hung server may be carried out when the server goes on. Send
 //!   only what may safely be done although it was reported `Unknown`.
 //! - A script that raises an error after a write has done that write, though it is `Refused`.
-//! - When a cluster node is lost while its slots move, fred itself may repeat what it had in
-//!   flight there: count on commands being done at least once in that moment.
 //! - There is one breaker. A cluster node that hangs costs the first commands to it their deadline;
 //!   from then on all are refused until every node answers.
 //!
 //! # Rights
 //!
 //! An ACL user needs `+ping +eval +evalsha`, `+select` for a database other than 0,
-//! `+asking +client|id +cluster|slots +cluster|info` in a cluster, `+role` behind sentinels,
-//! `&keep:bus +subscribe +publish` for the [`Bus`], and what its scripts do. SECURITY.md has the
+//! `+asking +client|id +cluster|slots +cluster|nodes +cluster|info` in a cluster, `+role` behind
+//! sentinels, `&keep:bus +subscribe +publish` for the [`Bus`], and what its scripts do. SECURITY.md has the
 //! whole lines.
 
 mod breaker;
@@ -96,6 +95,7 @@ mod endpoint;
 mod error;
 mod gate;
 mod health;
+mod moving;
 mod probe;
 mod redirect;
 mod script;

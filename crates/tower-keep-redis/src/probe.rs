@@ -5,7 +5,7 @@ use std::{
     collections::HashSet,
     hash::{BuildHasher, RandomState},
     sync::{Arc, Weak},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use fred::{
@@ -95,16 +95,19 @@ async fn relay(
         match event {
             // Without a cluster another address is another primary: what was before is lost.
             Ok(new) => shared.connected(!new || (!events.clustered && events.known.len() > 1)),
-            Err(failure) => shared.troubled(&failure),
+            Err(failure) => shared.troubled(&failure.of_connection()),
         }
     }
 }
 
 impl Shared {
     /// Asks the clients in use whether the server answers, and acts on what they say.
+    ///
+    /// An answer has as long as that to any command, however long that is: a server that is slow,
+    /// and allowed to be, is not lost.
     pub(crate) async fn probe(&self) -> Result<(), Failure> {
         let clients = self.clients.load_full();
-        let answer = self.ping(&clients).await;
+        let answer = self.greet(&clients, Instant::now() + self.config.timeout).await;
         match &answer {
             Ok(()) => self.recovered(),
             // They may have been replaced for this very reason meanwhile.
@@ -116,13 +119,28 @@ impl Shared {
         answer
     }
 
+    /// Whether the clients in use are answered after all, within this time. If not, that says
+    /// nothing new.
+    pub(crate) async fn revives(&self, patience: Duration) -> bool {
+        let clients = self.clients.load_full();
+        let answered = self.greet(&clients, Instant::now() + patience).await.is_ok();
+        if answered {
+            self.recovered();
+        }
+        answered
+    }
+
+    /// [`Shared::ping`], and asks a server that was not met yet what it is.
+    pub(crate) async fn greet(&self, clients: &Clients, deadline: Instant) -> Result<(), Failure> {
+        join(self.ping(clients, deadline), self.meet(clients.pick(), deadline)).await.0
+    }
+
     /// Whether the server answers a `PING`; of a cluster, whether every node does. Of several
     /// clients one is enough, if none hangs: fred sees to one that has lost its connection, and
     /// commands are given to the others, but what hangs would be given its share of them.
-    pub(crate) async fn ping(&self, clients: &Clients) -> Result<(), Failure> {
-        let deadline = Instant::now() + self.config.timeout;
+    pub(crate) async fn ping(&self, clients: &Clients, deadline: Instant) -> Result<(), Failure> {
         let pings = clients.all().map(|client| self.ping_one(client, deadline));
-        let (answers, ()) = join(join_all(pings), self.meet(clients.pick(), deadline)).await;
+        let answers = join_all(pings).await;
         let answered = answers.iter().any(Result::is_ok);
         let grave = |failure: &Failure| failure.is_timeout() || !answered;
         answers.into_iter().filter_map(Result::err).find(grave).map_or(Ok(()), Err)

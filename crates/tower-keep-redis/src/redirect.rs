@@ -5,15 +5,13 @@
 //! flight there, their callers get each other's answers, or fred is stuck for good. So it is told
 //! to follow none, and we do: a command that was redirected was not carried out.
 //!
-//! fred does not say where `ASK` pointed, only reads the slots anew; and so the nodes are tried
-//! in turn, beginning with the one that took the last such command. A node that does not import
-//! the slot refuses.
+//! fred does not tell `MOVED` from `ASK`. After `MOVED` it reads the slots anew, so that the same
+//! command goes to the new owner. After `ASK` the owner is asked where the slot is moving to.
 
 use std::time::Instant;
 
 use fred::{
     clients::Client,
-    interfaces::{ClientLike, ClusterInterface},
     types::{ClusterHash, Value, config::Server},
 };
 use futures_util::future::join;
@@ -52,10 +50,10 @@ impl Shared {
         deadline: Instant,
         mut outcome: Result<Value, Failure>,
     ) -> Result<Value, Failure> {
+        let ClusterHash::Custom(slot) = request.hash else { return outcome };
         for _ in 0..ROUNDS {
-            let last = self.importer();
-            if let Some(node) = last.clone().filter(|_| is_redirected(&outcome)) {
-                outcome = self.ask(client, node, &request, deadline).await;
+            if let Some(node) = self.target(client, slot) {
+                outcome = self.ask(client, node, slot, &request, deadline).await;
             }
             if is_redirected(&outcome) {
                 // If it was `MOVED`, fred knows by now where to.
@@ -64,32 +62,34 @@ impl Shared {
             if !is_redirected(&outcome) {
                 return outcome;
             }
-            for node in others(client, &request, last.as_ref()) {
-                outcome = self.ask(client, node, &request, deadline).await;
-                if !is_redirected(&outcome) {
-                    return outcome;
-                }
+            if let Some(node) = self.learn_target(client, slot, deadline).await? {
+                outcome = self.ask(client, node, slot, &request, deadline).await;
+            }
+            if !is_redirected(&outcome) {
+                return outcome;
             }
         }
         outcome
     }
 
-    /// Sends a command to a node that may be about to get its slot.
+    /// Sends a command to the node that is about to get its slot.
     async fn ask(
         &self,
         client: &Client,
         node: Server,
+        slot: u16,
         request: &Request,
         deadline: Instant,
     ) -> Result<Value, Failure> {
         let asking = Request::plain("ASKING", Some(node.clone()));
-        let request = Request { node: Some(node.clone()), ..request.clone() };
+        let request = Request { node: Some(node), ..request.clone() };
         // One behind the other: both are handed to fred before either is waited for.
         let (_, outcome) =
             join(self.exchange(client, asking, deadline), self.exchange(client, request, deadline))
                 .await;
-        if !is_redirected(&outcome) {
-            self.set_importer(node);
+        let answered = outcome.as_ref().err().is_none_or(Failure::is_refused);
+        if !answered || is_redirected(&outcome) {
+            self.moving.forget(slot);
         }
         outcome
     }
@@ -97,17 +97,4 @@ impl Shared {
 
 fn is_redirected(outcome: &Result<Value, Failure>) -> bool {
     outcome.as_ref().is_err_and(Failure::is_redirected)
-}
-
-/// The nodes that may be about to get the slot: all but its owner, and but the one tried already.
-fn others(client: &Client, request: &Request, tried: Option<&Server>) -> Vec<Server> {
-    let owner = match request.hash {
-        ClusterHash::Custom(slot) => {
-            client.cached_cluster_state().and_then(|state| state.get_server(slot).cloned())
-        }
-        _ => None,
-    };
-    let mut nodes = client.active_connections();
-    nodes.retain(|node| Some(node) != owner.as_ref() && Some(node) != tried);
-    nodes
 }

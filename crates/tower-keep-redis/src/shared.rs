@@ -1,7 +1,8 @@
 //! What all handles of one connection share, and the path of a command through it.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    fmt,
+    sync::{Arc, OnceLock},
     time::Instant,
 };
 
@@ -25,10 +26,10 @@ use crate::{
     connection::Connection,
     error::Failure,
     gate::Gate,
+    moving::Moving,
     vitals::Vitals,
 };
 
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) endpoint: String,
     pub(crate) clustered: bool,
@@ -43,8 +44,8 @@ pub(crate) struct Shared {
     pub(crate) breaker: Breaker,
     pub(crate) gate: Gate,
     pub(crate) vitals: Vitals,
-    /// The node that last took a command for a slot that was moving to it.
-    importer: Mutex<Option<Server>>,
+    /// Of a cluster, the slots that are on their way.
+    pub(crate) moving: Moving,
     /// Prebuilt: an open breaker refuses at the cost of two counters.
     refusals: [StoreError; 2],
     /// Asks the watch for a probe now.
@@ -100,7 +101,7 @@ impl Shared {
             breaker: Breaker::new(state, Instant::now()),
             gate: Gate::new(config.max_in_flight),
             vitals: Vitals::new(Instant::now()),
-            importer: Mutex::default(),
+            moving: Moving::default(),
             refusals,
             config,
             suspicion: Arc::default(),
@@ -141,7 +142,9 @@ impl Shared {
         let options = Options {
             timeout: Some(left),
             fail_fast: true,
-            max_attempts: Some(2),
+            // With more, fred sends again what it had in flight when it makes all its connections
+            // anew, as it does for one command that it finds no connection for.
+            max_attempts: Some(1),
             cluster_node: request.node,
             ..Options::default()
         };
@@ -154,19 +157,21 @@ impl Shared {
         answer
     }
 
-    pub(crate) fn importer(&self) -> Option<Server> {
-        self.importer.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(crate) fn set_importer(&self, node: Server) {
-        *self.importer.lock().unwrap_or_else(PoisonError::into_inner) = Some(node);
-    }
-
     fn refusal(&self) -> StoreError {
         let [connecting, down] = &self.refusals;
         let connecting =
             (self.breaker.state() == ConnectionState::Connecting).then_some(connecting);
         connecting.unwrap_or(down).clone()
+    }
+}
+
+/// Nothing of how we log in: it may be printed wherever a [`Connection`] is held.
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("endpoint", &self.endpoint)
+            .field("state", &self.breaker.state())
+            .finish_non_exhaustive()
     }
 }
 

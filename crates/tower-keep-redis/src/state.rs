@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use tower_keep_core::ErrorClass;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::{
     breaker::{Change, ConnectionState},
@@ -87,13 +87,30 @@ impl Shared {
     /// These answer, and those in use do not: these are in use from here on.
     pub(crate) fn replace(&self, clients: Arc<Clients>) {
         self.clients.swap(clients).abandon();
-        self.vitals.replacements.count();
-        info!(endpoint = self.endpoint.as_str(), "replaced a Redis client that was stuck");
+        self.replaced("replaced a Redis client that was stuck");
         self.recovered();
     }
 
+    /// These answer, and of those in use one has ended: the others see their commands through.
+    pub(crate) fn relieve(&self, clients: Arc<Clients>) {
+        self.clients.store(clients);
+        self.replaced("replaced a Redis client that had ended");
+    }
+
+    /// No line for the log of a program: that it answers again is one already.
+    fn replaced(&self, what: &'static str) {
+        self.vitals.replacements.count();
+        debug!(endpoint = self.endpoint.as_str(), "{what}");
+        // It may be another server that answers: the probe learns who it is.
+        self.vitals.meet_stranger();
+        self.suspicion.notify_one();
+    }
+
+    /// Tells of a change of state. Those who wait for one are woken by it, and look for
+    /// themselves: two changes may be told in the wrong order.
     pub(crate) fn announce(&self, change: Change, failure: Option<&Failure>) {
         use ConnectionState::{Connecting, Up};
+        self.states.send_modify(|state| *state = self.breaker.state());
         let endpoint = self.endpoint.as_str();
         // What fred said of its connection tells more than the timeout of one command.
         let cause = failure.map(|failure| self.vitals.trouble().unwrap_or_else(|| failure.clone()));
@@ -109,6 +126,5 @@ impl Shared {
                 warn!(endpoint, reason, "lost Redis; its commands are refused until it answers");
             }
         }
-        self.states.send_replace(change.to);
     }
 }

@@ -12,8 +12,12 @@ pub(crate) async fn health(State(keep): State<Keep>) -> Json<Value> {
         "status": health.status.to_string(),
         "store": health.store.to_string(),
         "redis": health.redis.as_ref().map(redis),
-        "bus": health.bus.as_ref().map(BusState::label),
+        "bus": health.bus.as_ref().map(bus),
     }))
+}
+
+fn bus(state: &BusState) -> Value {
+    json!({ "state": state.label(), "reason": state.reason() })
 }
 
 fn redis(health: &ConnectionHealth) -> Value {
@@ -34,6 +38,7 @@ fn redis(health: &ConnectionHealth) -> Value {
             "message": last.error.to_string(),
             "seconds_ago": last.ago.as_secs_f64(),
         })),
+        "bulk": health.bulk.as_deref().map(redis),
         "server": health.server.as_ref().map(|server| json!({
             "name": server.name,
             "version": server.version,

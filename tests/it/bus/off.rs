@@ -1,58 +1,12 @@
 //! Where there is no bus, one line says so, and nothing else is different.
 
-use std::{
-    io::{self, Write},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
-use tower_keep_redis::{BusState, Connection, ErrorClass, SharedBus};
-use tower_keep_tests::{Flavor, Server, wait_until};
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tower_keep_redis::{BusEvent, BusState, Connection, ErrorClass, SharedBus};
+use tower_keep_tests::{Cluster, Flavor, Server, wait_until};
 
-use super::{PATIENT, config, process, reaches};
-
-/// What is logged on this thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    /// From here until the guard is dropped.
-    fn start() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(log.clone())
-            .with_env_filter(EnvFilter::new("tower_keep=info,tower_keep_redis=info"))
-            .with_ansi(false)
-            .finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    fn lines(&self, about: &str) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.lines().filter(|line| line.contains(about)).map(str::to_owned).collect()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
+use super::{PATIENT, config, is_lost, log::Log, next, process, publish, reaches};
 
 /// The right to channels is not given by default: `resetchannels`.
 #[tokio::test]
@@ -110,11 +64,72 @@ async fn one_line_for_each_change() {
     let (_connection, bus) = process(config(&server.url())).await;
     reaches(&bus, BusState::Live).await;
     server.kill();
-    reaches(&bus, BusState::Lost).await;
+    is_lost(&bus).await;
     sleep(Duration::from_secs(1)).await;
     server.restart().await;
     reaches(&bus, BusState::Live).await;
     assert_eq!(log.lines("cannot listen to other processes").len(), 1);
     assert_eq!(log.lines("listening to other processes").len(), 2);
     assert_eq!(log.lines("listening to other processes again").len(), 1);
+}
+
+/// The server takes what it is asked for, and closes at once, again and again: neither the log nor
+/// those who listen are flooded.
+#[tokio::test]
+async fn links_that_die_young_are_made_less_and_less_often() {
+    let server = Server::start(Flavor::Redis).await;
+    let (log, _guard) = Log::start();
+    let (_connection, bus) = process(config(&server.url())).await;
+    let mut events = bus.events();
+    reaches(&bus, BusState::Live).await;
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(4) {
+        server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).await.unwrap().ok().unwrap();
+        sleep(Duration::from_millis(5)).await;
+    }
+    let again = log.lines("listening to other processes again").len();
+    let mut gaps = 0;
+    while tokio::time::timeout(Duration::from_millis(50), events.recv()).await.is_ok() {
+        gaps += 1;
+    }
+    println!("killed at once for 4 s: listening again {again} times, {gaps} gaps");
+    assert!((3..=12).contains(&again), "{again} times");
+    assert!(gaps <= 2 * again + 2, "{gaps} gaps");
+    reaches(&bus, BusState::Live).await;
+    publish(&bus, 1, b"again").await;
+}
+
+/// A cluster node is asked for its cluster's state: where that is forbidden, it is off and not lost.
+#[tokio::test]
+async fn a_question_that_is_forbidden_is_no_loss() {
+    for flavor in Flavor::ALL {
+        let rights = "~* &* +@all -cluster|info";
+        let cluster =
+            Cluster::start_with(flavor, 3, |node| node.acl_user("app", "s3cret", rights)).await;
+        let (log, _guard) = Log::start();
+        let url = cluster.url().replacen("://", "://app:s3cret@", 1);
+        let (_connection, bus) = process(config(&url)).await;
+        let is_off = || async { bus.state().label() == "off" };
+        assert!(wait_until(PATIENT, is_off).await, "{:?}", bus.state());
+        assert!(bus.state().reason().unwrap().contains("NOPERM"), "{:?}", bus.state());
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(log.lines("may not listen").len(), 1);
+        assert_eq!(log.lines("cannot listen").len(), 0);
+    }
+}
+
+/// A right that is taken away from a bus that is live ends it with a gap.
+#[tokio::test]
+async fn a_right_that_is_taken_away_is_a_gap() {
+    let server = Server::builder(Flavor::Redis).acl_user("app", "s3cret", "~* &* +@all").start();
+    let server = server.await;
+    let (_connection, bus) = process(config(&server.url_as("app"))).await;
+    let mut events = bus.events();
+    reaches(&bus, BusState::Live).await;
+    while tokio::time::timeout(Duration::from_millis(50), events.recv()).await.is_ok() {}
+    server.command(&["ACL", "SETUSER", "app", "-ping"]).await.unwrap().ok().unwrap();
+    assert_eq!(next(&mut events).await, BusEvent::Gap);
+    let reason = bus.state().reason().map(str::to_owned);
+    assert_eq!(bus.state().label(), "off");
+    assert!(reason.unwrap().starts_with("NOPERM"));
 }

@@ -120,26 +120,30 @@ impl Link {
         both.subscribe(BUS).await?;
         let _: Value = both.ping(None).await?;
         let outcome: Result<Value, Error> = both.last().await;
-        outcome.map(drop).map_err(Failure::from).map_err(|failure| {
-            if failure.is_lasting() { Trouble::Forbidden(failure) } else { Trouble::Lost(failure) }
-        })
+        outcome.map(drop).map_err(answered)
     }
 
     /// Whether it can still be heard here. A cluster node may be well and yet cut off from those
     /// where others publish.
     async fn ask(&self) -> Result<(), Trouble> {
         if !self.clustered {
-            let _: Value = self.client.ping(None).await?;
-            return Ok(());
+            let answer: Result<Value, Error> = self.client.ping(None).await;
+            return answer.map(drop).map_err(answered);
         }
         let command = CustomCommand::new_static("CLUSTER", None, false);
-        let info: String = self.client.custom(command, vec!["INFO"]).await?;
-        if info.contains("cluster_state:ok") {
+        let info: Result<String, Error> = self.client.custom(command, vec!["INFO"]).await;
+        if info.map_err(answered)?.contains("cluster_state:ok") {
             Ok(())
         } else {
             Err(Error::new(ErrorKind::Cluster, "the node is cut off from its cluster").into())
         }
     }
+}
+
+/// What a failure says that was the answer to a question of ours.
+fn answered(error: Error) -> Trouble {
+    let failure = Failure::from(error);
+    if failure.is_lasting() { Trouble::Forbidden(failure) } else { Trouble::Lost(failure) }
 }
 
 impl Drop for Link {

@@ -2,7 +2,7 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::{Weak, atomic::Ordering},
+    sync::{Arc, Weak, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -18,6 +18,11 @@ use super::{
 /// Time between two attempts: doubled each time up to the longest, half of it jitter.
 const SHORTEST: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_millis(400);
+/// A link that has lived this long was one: the next attempt is made soon.
+const STEADY: Duration = Duration::from_secs(5);
+/// The longest time between links that live no longer than a moment. Each is two log lines and two
+/// gaps.
+const FLAPPING: Duration = Duration::from_secs(10);
 /// Rights come back by hand.
 const FORBIDDEN: Duration = Duration::from_secs(30);
 
@@ -31,25 +36,34 @@ pub(super) async fn run(bus: Weak<Inner>, states: watch::Receiver<BusState>) {
 
 async fn listen(bus: &Weak<Inner>) {
     let random = RandomState::new();
-    let mut wait = SHORTEST;
+    let mut wait = SHORTEST / 2;
     for turn in 0.. {
         let Some(strong) = bus.upgrade() else { return };
         let pattern = strong.connection.client();
         drop(strong);
-        let trouble = match Link::open(&pattern, turn).await {
+        let (trouble, lived) = match Link::open(&pattern, turn).await {
             Ok(link) => {
-                wait = SHORTEST;
                 drop(pattern);
-                relay(bus, link).await
+                let begun = Instant::now();
+                (relay(bus, link).await, Some(begun.elapsed()))
             }
-            Err(trouble) => Some(trouble),
+            Err(trouble) => (Some(trouble), None),
         };
         let (Some(trouble), Some(strong)) = (trouble, bus.upgrade()) else { return };
+        wait = next_wait(wait, lived);
         let pause = strong.silenced(&trouble, wait);
         drop(strong);
-        wait = (wait * 2).min(LONGEST);
         let jitter = (random.hash_one(Instant::now()) % 512) as u32;
         sleep(pause / 2 + pause * jitter / 1024).await;
+    }
+}
+
+/// How long to wait after the last wait was this long, and the link lived so long if there was one.
+fn next_wait(last: Duration, lived: Option<Duration>) -> Duration {
+    match lived {
+        Some(lived) if lived >= STEADY => SHORTEST,
+        Some(_) => (last * 2).min(FLAPPING),
+        None => (last * 2).min(LONGEST).max(last),
     }
 }
 
@@ -97,22 +111,19 @@ impl Inner {
             Trouble::Lost(_) if was_off => return wait,
             Trouble::Lost(failure) | Trouble::Forbidden(failure) => failure.error(),
         };
-        let reason = failure.message();
-        if let Trouble::Forbidden(_) = trouble {
-            self.state.send_replace(BusState::Off { reason: reason.into() });
-            if !was_off {
-                warn!(endpoint, reason, "may not listen to other processes: {LATE}");
-            }
-            return FORBIDDEN;
+        let reason: Arc<str> = failure.message().into();
+        let forbidden = matches!(trouble, Trouble::Forbidden(_));
+        if forbidden && !was_off {
+            warn!(endpoint, %reason, "may not listen to other processes: {LATE}");
+        } else if !forbidden && !matches!(before, BusState::Lost { .. }) {
+            warn!(endpoint, %reason, "cannot listen to other processes for now: {LATE}");
         }
-        self.state.send_replace(BusState::Lost);
-        if before != BusState::Lost {
-            warn!(endpoint, reason, "cannot listen to other processes for now: {LATE}");
-        }
+        let after = if forbidden { BusState::Off { reason } } else { BusState::Lost { reason } };
+        self.state.send_replace(after);
         if before == BusState::Live {
             self.tell(BusEvent::Gap);
         }
-        wait
+        if forbidden { FORBIDDEN } else { wait }
     }
 
     /// It is nobody's loss if nobody listens.
@@ -124,4 +135,27 @@ impl Inner {
 /// Returns when the last handle is gone.
 async fn ended(mut states: watch::Receiver<BusState>) {
     while states.changed().await.is_ok() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_must_live_to_be_made_again_at_once() {
+        let waits = |lived: Option<Duration>, mut wait: Duration| {
+            std::iter::repeat_with(|| {
+                wait = next_wait(wait, lived);
+                wait.as_millis()
+            })
+            .take(11)
+            .collect::<Vec<_>>()
+        };
+        let start = SHORTEST / 2;
+        assert_eq!(waits(None, start), [20, 40, 80, 160, 320, 400, 400, 400, 400, 400, 400]);
+        let dying = waits(Some(Duration::from_millis(1)), start);
+        assert_eq!(dying, [20, 40, 80, 160, 320, 640, 1280, 2560, 5120, 10_000, 10_000]);
+        assert_eq!(waits(Some(STEADY), FLAPPING), [20; 11]);
+        assert_eq!(next_wait(FLAPPING, None), FLAPPING, "not sooner because it is worse");
+    }
 }
