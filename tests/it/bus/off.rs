@@ -103,12 +103,17 @@ async fn links_that_die_young_are_made_less_and_less_often() {
 #[tokio::test]
 async fn a_question_that_is_forbidden_is_no_loss() {
     for flavor in Flavor::ALL {
-        let rights = "~* &* +@all -cluster|info";
+        let rights = "~* &* +@all";
         let cluster =
             Cluster::start_with(flavor, 3, |node| node.acl_user("app", "s3cret", rights)).await;
         let (log, _guard) = Log::start();
         let url = cluster.url().replacen("://", "://app:s3cret@", 1);
         let (_connection, bus) = process(config(&url)).await;
+        reaches(&bus, BusState::Live).await;
+        for node in cluster.nodes() {
+            let less = ["ACL", "SETUSER", "app", "-cluster|info"];
+            node.command(&less).await.unwrap().ok().unwrap();
+        }
         let is_off = || async { bus.state().label() == "off" };
         assert!(wait_until(PATIENT, is_off).await, "{:?}", bus.state());
         assert!(bus.state().reason().unwrap().contains("NOPERM"), "{:?}", bus.state());

@@ -2,11 +2,16 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
+    pin::pin,
     sync::{Arc, Weak, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use tokio::{sync::watch, time::sleep};
+use fred::error::{Error, ErrorKind};
+use tokio::{
+    sync::watch,
+    time::{interval, sleep},
+};
 use tracing::{info, warn};
 
 use super::{
@@ -23,6 +28,8 @@ const STEADY: Duration = Duration::from_secs(5);
 /// The longest time between links that live no longer than a moment. Each is two log lines and two
 /// gaps.
 const FLAPPING: Duration = Duration::from_secs(10);
+/// How often to look whether the commands have another connection.
+const GLANCE: Duration = Duration::from_millis(200);
 /// Rights come back by hand.
 const FORBIDDEN: Duration = Duration::from_secs(30);
 
@@ -40,12 +47,13 @@ async fn listen(bus: &Weak<Inner>) {
     for turn in 0.. {
         let Some(strong) = bus.upgrade() else { return };
         let pattern = strong.connection.client();
+        let moves = strong.moves();
         drop(strong);
         let (trouble, lived) = match Link::open(&pattern, turn).await {
             Ok(link) => {
                 drop(pattern);
                 let begun = Instant::now();
-                (relay(bus, link).await, Some(begun.elapsed()))
+                (relay(bus, link, moves).await, Some(begun.elapsed()))
             }
             Err(trouble) => (Some(trouble), None),
         };
@@ -67,19 +75,46 @@ fn next_wait(last: Duration, lived: Option<Duration>) -> Duration {
     }
 }
 
-/// Passes on what is heard, until the link is lost; `None` when nobody is left to listen.
-async fn relay(bus: &Weak<Inner>, mut link: Link) -> Option<Trouble> {
+/// Passes on what is heard, until the link is lost or the commands may go to another server;
+/// `None` when nobody is left to listen.
+async fn relay(bus: &Weak<Inner>, mut link: Link, moves: Option<u64>) -> Option<Trouble> {
     bus.upgrade()?.live();
+    let mut glance = interval(GLANCE);
     loop {
-        let heard = match link.hear().await {
-            Ok(heard) => heard,
-            Err(trouble) => return Some(trouble),
+        let mut hearing = pin!(link.hear());
+        let heard = loop {
+            tokio::select! {
+                biased;
+                heard = &mut hearing => break heard,
+                _ = glance.tick() => if bus.upgrade()?.moves() != moves {
+                    return Some(moved().into());
+                }
+            }
         };
-        bus.upgrade()?.heard(heard);
+        match heard {
+            Ok(heard) => bus.upgrade()?.heard(heard),
+            Err(trouble) => return Some(trouble),
+        }
     }
 }
 
+fn moved() -> Error {
+    Error::new(ErrorKind::Canceled, "the sentinels may have named another primary")
+}
+
 impl Inner {
+    /// How often the commands have been given a new connection, where that may lead to another
+    /// server: a primary that was replaced may go on as if nothing were, and who listens to it
+    /// hears nothing of what is published to the new one.
+    fn moves(&self) -> Option<u64> {
+        let shared = &self.connection.shared;
+        shared
+            .config
+            .deployment
+            .sentinel()
+            .map(|_| shared.vitals.reconnects.get() + shared.vitals.replacements.get())
+    }
+
     fn live(&self) {
         let before = self.state.send_replace(BusState::Live);
         let endpoint = self.connection.endpoint();
