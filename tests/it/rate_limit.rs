@@ -10,6 +10,7 @@ mod endpoint;
 mod failure;
 mod fields;
 mod grpc;
+mod late;
 mod lists;
 mod matching;
 mod modes;

@@ -108,7 +108,6 @@ pub struct Observation<O: Outcome> {
 
 impl<O: Outcome> Observation<O> {
     /// The decision is not there at once: from now on it is timed.
-    #[must_use]
     pub fn waits(mut self) -> Self {
         self.waiting_since = Some(Instant::now());
         self

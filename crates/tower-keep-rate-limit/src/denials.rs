@@ -63,6 +63,16 @@ pub(crate) struct Asking {
     blocks: ArrayVec<u128, 2>,
 }
 
+/// What is known of a check before anybody is asked.
+pub(crate) enum Known {
+    /// It is denied.
+    Denied(Box<Verdict>),
+    /// Nothing, and the answer is to be remembered.
+    Unknown(Box<Asking>),
+    /// Nothing, and nothing is to be remembered.
+    Nothing,
+}
+
 impl Denials {
     /// Remembers while this bus is live.
     pub(crate) fn beside(bus: &Bus) -> Result<Arc<Self>, ConfigError> {
@@ -106,15 +116,10 @@ impl Denials {
         self.known.clear();
     }
 
-    /// The verdict if it is known; else what there is to be remembered of the answer, or nothing
-    /// where nothing can be.
-    pub(crate) fn ask(
-        &self,
-        limits: &[Limit<'_>],
-        blocks: &[BlockKey<'_>],
-    ) -> Result<Verdict, Option<Asking>> {
+    /// What is known of this check.
+    pub(crate) fn ask(&self, limits: &[Limit<'_>], blocks: &[BlockKey<'_>]) -> Known {
         if self.bus.state() != BusState::Live || limits.iter().all(|limit| limit.cost == 0) {
-            return Err(None);
+            return Known::Nothing;
         }
         let asking = Asking {
             at: Instant::now(),
@@ -122,7 +127,10 @@ impl Denials {
             limits: limits.iter().map(|limit| self.memorable(limit)).collect(),
             blocks: blocks.iter().map(|block| self.fingerprint(block)).collect(),
         };
-        self.known_verdict(&asking).ok_or(Some(asking))
+        match self.known_verdict(&asking) {
+            Some(verdict) => Known::Denied(Box::new(verdict)),
+            None => Known::Unknown(Box::new(asking)),
+        }
     }
 
     /// Remembers who was denied, until when.

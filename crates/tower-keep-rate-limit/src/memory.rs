@@ -145,19 +145,19 @@ impl MemoryStore {
         let mut added = 0;
         let mut standings = ArrayVec::new();
         for ((limit, key), found) in limits.iter().zip(&fingerprints).zip(&mut readings) {
-            let counted = counts(limit, found);
+            let admitted = counts(limit, found);
             let Found { reading, place, wait_ms } = found;
-            if counted {
+            if admitted {
                 reading.add(limit.cost.try_into().unwrap_or(i64::MAX));
             }
             let remaining = reading.remaining();
             // What is stale is there already; nothing new comes in by a denial.
-            if counted || (reading.stale && place.is_some()) {
+            if admitted || (reading.stale && place.is_some()) {
                 let counter = Counter::new(reading, limit, remaining);
                 match place.filter(|_| !moves) {
                     Some(place) => shard.replace(place, counter),
                     // One that is only stale may have made room.
-                    None if counted || shard.find(*key).is_some() => {
+                    None if admitted || shard.find(*key).is_some() => {
                         added += usize::from(shard.put(*key, counter));
                     }
                     None => {}

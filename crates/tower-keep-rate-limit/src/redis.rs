@@ -13,7 +13,7 @@ use tower_keep_redis::{Bus, BusState, Connection, Script, fred::types::Value};
 
 use crate::{
     algorithm::Algorithm,
-    denials::Denials,
+    denials::{Denials, Known},
     layer::RateLimitLayerBuilder,
     store::{Limit, LimitStore, MAX_LIMITS, Settlement, Verdict},
 };
@@ -112,9 +112,9 @@ impl LimitStore for RedisStore {
             return Answer::ready(Err(StoreError::refused("a check has 1 to 8 limits")));
         }
         let asking = match self.denials.as_ref().map(|denials| denials.ask(limits, blocks)) {
-            Some(Ok(verdict)) => return Answer::ready(Ok(verdict)),
-            Some(Err(asking)) => asking.zip(self.denials.clone()),
-            None => None,
+            Some(Known::Denied(verdict)) => return Answer::ready(Ok(*verdict)),
+            Some(Known::Unknown(asking)) => Some(asking).zip(self.denials.clone()),
+            Some(Known::Nothing) | None => None,
         };
         let connection = self.connection.clone();
         let tagged = connection.is_clustered();

@@ -15,23 +15,33 @@ const LONGEST: usize = 256;
 pub(crate) struct Failure {
     error: StoreError,
     trips: bool,
-    redirected: bool,
-    timeout: bool,
-    /// Whether it is about who we are.
-    login: bool,
+    about: About,
+}
+
+/// What else there is to know about a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    /// Where the key is.
+    Place,
+    /// The time that was left.
+    Time,
+    /// Who we are.
+    Login,
+    /// Nothing that matters here.
+    Other,
 }
 
 impl Failure {
     /// The deadline was over before the command was handed to fred.
     pub(crate) fn late() -> Self {
         let error = StoreError::not_sent("no time was left to send it");
-        Self { error, trips: false, redirected: false, timeout: false, login: false }
+        Self { error, trips: false, about: About::Other }
     }
 
     /// The same where no command was under way that matters: what is wrong with our login is a
     /// refusal then.
     pub(crate) fn of_connection(mut self) -> Self {
-        if self.login {
+        if self.about == About::Login {
             self.error = StoreError::new(ErrorClass::Refused, self.error.message());
         }
         self
@@ -61,17 +71,17 @@ impl Failure {
         let message = self.error.message();
         let passing = PASSING.iter().any(|code| message.starts_with(code));
         let refused = self.is_refused() && !passing && !message.contains("max number of clients");
-        refused || self.login || message.starts_with(DISTRUST)
+        refused || self.about == About::Login || message.starts_with(DISTRUST)
     }
 
     /// Whether there was no answer at all, not even that there will be none.
     pub(crate) fn is_timeout(&self) -> bool {
-        self.timeout
+        self.about == About::Time
     }
 
     /// Whether a cluster node said that it is to be sent to another one: it was not carried out.
     pub(crate) fn is_redirected(&self) -> bool {
-        self.redirected
+        self.about == About::Place
     }
 
     /// Whether the server answered, and refused.
@@ -83,8 +93,12 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let redirected = is_redirection(&error);
-        let timeout = error.kind() == &ErrorKind::Timeout;
-        let login = error.kind() == &ErrorKind::Auth;
+        let about = match error.kind() {
+            _ if redirected => About::Place,
+            ErrorKind::Timeout => About::Time,
+            ErrorKind::Auth => About::Login,
+            _ => About::Other,
+        };
         let error = match class_of(&error) {
             ErrorClass::NotSent => StoreError::not_sent(
                 distrust_of(&error).unwrap_or_else(|| "not connected".to_owned()),
@@ -92,7 +106,7 @@ impl From<Error> for Failure {
             class if redirected => StoreError::new(class, "MOVED or ASK to a node not known"),
             class => StoreError::new(class, text_of(&error)),
         };
-        Self { trips: error.class() != ErrorClass::Refused, error, redirected, timeout, login }
+        Self { trips: error.class() != ErrorClass::Refused, error, about }
     }
 }
 

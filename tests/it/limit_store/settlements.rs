@@ -92,17 +92,17 @@ pub(super) async fn a_sliding_window_that_has_become_the_one_before_is_left_alon
     backend: Backend,
 ) {
     let ((left, after), _) = in_time(400, async |window| {
-        let [_, counter, _] = Counter::of_each_algorithm(&backend.tenant(), 10, window);
-        let counted: &[&Counter] = &[&counter];
+        let [_, gauge, _] = Counter::of_each_algorithm(&backend.tenant(), 10, window);
+        let counted: &[&Counter] = &[&gauge];
         let verdict = backend.check(counted).await;
         backend.wait(window).await;
         let watch = Watch::start(window / 2);
-        backend.check(&[&counter.cost(5)]).await;
-        let left = backend.left(&counter).await;
+        backend.check(&[&gauge.cost(5)]).await;
+        let left = backend.left(&gauge).await;
         for difference in [3, -3] {
             backend.settle((&verdict, counted), difference, |window| window).await;
         }
-        let after = backend.left(&counter).await;
+        let after = backend.left(&gauge).await;
         watch.done((left, after))
     })
     .await;

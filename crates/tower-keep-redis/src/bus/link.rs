@@ -143,7 +143,11 @@ impl Link {
 /// What a failure says that was the answer to a question of ours.
 fn answered(error: Error) -> Trouble {
     let failure = Failure::from(error);
-    if failure.is_lasting() { Trouble::Forbidden(failure) } else { Trouble::Lost(failure) }
+    if failure.is_refused() && failure.is_lasting() {
+        Trouble::Forbidden(failure)
+    } else {
+        Trouble::Lost(failure)
+    }
 }
 
 impl Drop for Link {
