@@ -36,7 +36,8 @@ fn alone() {
     let counted = outcomes.iter().map(|(outcome, count)| (outcome.as_str(), *count));
     let seen: Vec<_> = counted.filter(|(_, count)| *count > 0).collect();
     assert_eq!(seen, [("allowed", 3), ("cancelled", 2), ("denied", 1), ("skipped", 1)]);
-    assert_eq!(decisions, 7);
+    // All but the one that was decided at once.
+    assert_eq!(decisions, 6);
 }
 
 async fn traffic() {
