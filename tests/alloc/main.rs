@@ -1,4 +1,4 @@
-//! How many allocations the limiter adds to a request, counted exactly.
+//! How many allocations a layer adds to a request, counted exactly.
 //!
 //! A binary of its own, because counting takes the place of the program's allocator; it counts by
 //! thread, so tests that run beside each other do not disturb it.
@@ -7,6 +7,9 @@
     clippy::panic,
     reason = "a test fails where it meets what it did not expect"
 )]
+
+mod cache;
+mod session;
 
 use std::{
     convert::Infallible,
@@ -53,7 +56,14 @@ fn allocations<S, B>(service: &mut S) -> u64
 where
     S: Service<Request<()>, Response = Response<B>, Error = Infallible>,
 {
-    let request = request();
+    allocations_for(service, request())
+}
+
+/// The same for this request.
+fn allocations_for<S, B>(service: &mut S, request: Request<()>) -> u64
+where
+    S: Service<Request<()>, Response = Response<B>, Error = Infallible>,
+{
     let info = allocation_counter::measure(|| {
         let mut context = Context::from_waker(Waker::noop());
         assert!(service.poll_ready(&mut context).is_ready());

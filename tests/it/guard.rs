@@ -10,6 +10,7 @@ mod kill;
 mod link;
 mod refused;
 mod relay;
+mod sentinels;
 mod slots;
 mod spares;
 mod split;

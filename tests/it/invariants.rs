@@ -9,6 +9,7 @@
     reason = "a file that cannot be read or taken apart fails the test"
 )]
 
+mod fuzz;
 mod manifests;
 mod scan;
 mod sources;
@@ -61,6 +62,11 @@ fn keys_are_spelled_only_in_core_key() {
 }
 
 #[test]
+fn no_file_is_left_out() {
+    assert_eq!(sources::are_left_out(&files(ALL, ".rs")), Faults::new());
+}
+
+#[test]
 fn no_file_is_over_400_lines_of_code() {
     hold(&files(ALL, ".rs"), sources::is_too_long);
 }
@@ -83,6 +89,15 @@ fn members_take_versions_and_lints_from_the_workspace() {
 #[test]
 fn unsafe_is_forbidden_and_no_lock_is_held_across_an_await() {
     hold(&[tree::read("Cargo.toml")], manifests::lints_are_loose);
+}
+
+#[test]
+fn fuzz_targets_have_seeds_that_tests_replay() {
+    let targets = files(&["fuzz/fuzz_targets"], ".rs");
+    assert!(targets.len() >= 10);
+    let (manifest, crates) = (tree::read("fuzz/Cargo.toml"), files(&["crates"], "fuzzing.rs"));
+    let seeds = tree::paths(&["fuzz/corpus"]);
+    assert_eq!(fuzz::are_not_replayed(&targets, &manifest, &seeds, &crates), Faults::new());
 }
 
 #[cfg(unix)]

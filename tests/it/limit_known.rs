@@ -1,14 +1,18 @@
 //! Callers who are known to be denied, and what is done to callers from beside: looked at, reset,
 //! blocked. Two keeps on one server stand for two processes.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use http::{Request, Response, StatusCode};
 use tokio::time::{Instant, sleep};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_keep::{
-    BusState, Caller, Config, CostUnit, Keep, Principal, RateLimitLayer, RateLimitOutcome, Rule,
-    TenantId, UserId,
+    BusState, Caller, Config, CostUnit, Keep, LateCost, Principal, RateLimitLayer,
+    RateLimitOutcome, Rule, TenantId, UserId,
 };
 use tower_keep_tests::wait_until;
 
@@ -167,16 +171,65 @@ async fn nothing_is_believed_while_the_bus_is_lost() {
     becomes(&layer, "acme", "42", RateLimitOutcome::DeniedKnown).await;
 }
 
-/// They may have room again before they reset.
+/// What one request has reserved, and the answer to it, which settles nothing while it is kept.
+async fn reserve(layer: &RateLimitLayer) -> (LateCost, Response<impl Sized>) {
+    let reserved = Arc::new(Mutex::new(None));
+    let note = Arc::clone(&reserved);
+    let handler = service_fn(move |request: Request<()>| {
+        *note.lock().unwrap() = LateCost::of(request.extensions()).cloned();
+        std::future::ready(Ok::<Response<()>, Infallible>(Response::new(())))
+    });
+    let answer = layer.layer(handler).oneshot(request("acme", "42", "/x")).await.unwrap();
+    let cost = reserved.lock().unwrap().take().expect("it is not admitted");
+    (cost, answer)
+}
+
+/// They may have room again before they reset. Here the window never does.
 #[tokio::test]
-async fn callers_with_a_late_cost_are_always_asked_about() {
+async fn callers_with_a_late_cost_are_known_for_a_moment_only() {
+    let site = Site::start(Kind::SINGLE[0]).await;
+    let (one, other) = (process(&site).await, process(&site).await);
+    let rule = || Rule::per_user(2, HOUR).cost(|_| 2).late(CostUnit::TOKENS);
+    let (here, there) = (layer(&one, rule()), layer(&other, rule()));
+    let (cost, _answer) = reserve(&here).await;
+    for layer in [&here, &there] {
+        for _ in 0..2 {
+            becomes(layer, "acme", "42", RateLimitOutcome::DeniedKnown).await;
+            let denied = answer(layer, request("acme", "42", "/x")).await;
+            let wait: u64 = denied.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+            assert!(wait > 3000, "what is told is until the reset: {wait}");
+            becomes(layer, "acme", "42", RateLimitOutcome::Denied).await;
+        }
+    }
+    cost.settle(CostUnit::TOKENS, 0);
+    let begun = Instant::now();
+    becomes(&there, "acme", "42", RateLimitOutcome::Allowed).await;
+    println!("let in by the other after {:?}", begun.elapsed());
+}
+
+/// Not even for that moment where the process knows that something came back.
+#[tokio::test]
+async fn a_settlement_lets_in_at_once_in_its_own_process() {
+    /// As long as a denial is believed elsewhere.
+    const MOMENT: Duration = Duration::from_millis(100);
     let site = Site::start(Kind::SINGLE[0]).await;
     let keep = process(&site).await;
-    let layer = layer(&keep, Rule::per_user(1, HOUR).late(CostUnit::TOKENS));
-    assert_eq!(outcome(&layer, "acme", "42").await, RateLimitOutcome::Allowed);
-    for _ in 0..3 {
-        assert_eq!(outcome(&layer, "acme", "42").await, RateLimitOutcome::Denied);
+    let layer = layer(&keep, Rule::per_user(2, HOUR).cost(|_| 2).late(CostUnit::TOKENS));
+    // A busy machine may let the moment pass by.
+    for _ in 0..50 {
+        let (cost, _answer) = reserve(&layer).await;
+        becomes(&layer, "acme", "42", RateLimitOutcome::DeniedKnown).await;
+        becomes(&layer, "acme", "42", RateLimitOutcome::Denied).await;
+        let denied = Instant::now();
+        assert_ne!(outcome(&layer, "acme", "42").await, RateLimitOutcome::Allowed);
+        cost.settle(CostUnit::TOKENS, 0);
+        becomes(&layer, "acme", "42", RateLimitOutcome::Allowed).await;
+        if denied.elapsed() < MOMENT / 2 {
+            return;
+        }
+        layer.limits().reset(&caller("acme", "42")).await.unwrap();
     }
+    panic!("it is never let in before the moment is over");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod lives;
 mod planted;
+mod together;
 
 use std::{
     net::SocketAddr,

@@ -11,7 +11,9 @@ use tower_keep_core::{
     key::{CounterKey, CustomPart, EndpointPart, UserPart},
     time::{Clock, UnixMillis},
 };
-use tower_keep_rate_limit::{Algorithm, Limit, LimitStore as _, MemoryStore, Settlement, Standing};
+use tower_keep_rate_limit::{
+    Algorithm, Limit, LimitStore as _, MemoryStore, Settlement, Standing, Verdict,
+};
 use tower_keep_tests::{Flavor, Server, Value};
 
 const BEGIN: i64 = 1_700_000_000_000;
@@ -53,6 +55,32 @@ struct Step {
     settles: Option<i64>,
 }
 
+impl History {
+    /// What is checked in this step.
+    fn limits<'a>(&self, tenant: &'a TenantId, step: &Step) -> Vec<Limit<'a>> {
+        let key = |rule| CounterKey {
+            tenant,
+            user: UserPart::All,
+            endpoint: EndpointPart::All,
+            rule: Some(rule),
+            part: CustomPart::Unused,
+        };
+        let counters = self.algorithms.iter().zip(&self.windows).zip(RULES).enumerate();
+        counters
+            .map(|(index, ((algorithm, window), rule))| Limit {
+                algorithm: *algorithm,
+                // Limits of one check differ.
+                quota: step.quota + index as u64 * step.quota.min(3),
+                burst: step.burst,
+                cost: step.cost,
+                shadow: step.shadow && index > 0,
+                life_ms: 4 * YEAR,
+                ..Limit::new(key(rule), 0, *window)
+            })
+            .collect()
+    }
+}
+
 /// Everything there is to a limit, in the order of the script.
 fn arguments(limit: &Limit<'_>) -> Vec<String> {
     let kind = match limit.algorithm {
@@ -67,6 +95,33 @@ fn arguments(limit: &Limit<'_>) -> Vec<String> {
         _ => (limit.quota, limit.window_ms),
     };
     vec![kind, quota.to_string(), window.to_string(), limit.life_ms.to_string()]
+}
+
+/// One check without blocks, as the script takes it.
+fn packed(limits: &[Limit<'_>]) -> Vec<u8> {
+    let mut all = vec![u8::try_from(limits.len()).unwrap(), 0];
+    for limit in limits {
+        let [kind, numbers @ ..] = &arguments(limit)[..] else { panic!("no kind") };
+        all.extend(kind.bytes());
+        for number in numbers.iter().chain([&limit.cost.to_string()]) {
+            all.extend(number.parse::<f64>().unwrap().to_be_bytes());
+        }
+    }
+    all
+}
+
+#[track_caller]
+fn agree(ours: &Verdict, theirs: &[i64], told: &str) {
+    let standings: Vec<_> = theirs[2..].chunks(3).map(standing).collect();
+    assert_eq!(ours.limits.as_slice(), standings, "{told}");
+    assert_eq!(ours.allowed, theirs[0] == 1, "{told}");
+    assert_eq!(ours.at_ms, u64::try_from(theirs[1]).unwrap(), "{told}");
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "it is whole")]
+fn whole(number: f64) -> i64 {
+    assert!(number.fract() == 0.0, "{number}");
+    number as i64
 }
 
 fn standing(numbers: &[i64]) -> Standing {
@@ -108,23 +163,25 @@ impl Twin {
         }
     }
 
-    async fn run(&self, sha: &str, keys: Vec<String>, arguments: Vec<String>) -> Value {
+    async fn run(&self, sha: &str, keys: Vec<String>, arguments: Vec<Vec<u8>>) -> Value {
         let count = keys.len().to_string();
         let head = ["EVALSHA".to_owned(), sha.to_owned(), count];
-        let all: Vec<String> = head.into_iter().chain(keys).chain(arguments).collect();
-        self.command(&all).await
+        let all = head.into_iter().chain(keys).map(String::into_bytes).chain(arguments);
+        self.server.command(&all.collect::<Vec<_>>()).await.unwrap().ok().unwrap()
+    }
+
+    /// What is said of these checks, whose keys stand one behind the other.
+    async fn check(&self, keys: Vec<String>, checks: Vec<Vec<u8>>) -> Vec<i64> {
+        let Value::Bulk(Some(reply)) = self.run(&self.check, keys, checks).await else {
+            panic!("no bulk reply")
+        };
+        let number = |bytes: &[u8]| f64::from_be_bytes(bytes.try_into().unwrap());
+        reply.chunks(8).map(|bytes| whole(number(bytes))).collect()
     }
 
     /// Lives through a history beside the store in memory.
     async fn lives_through(&self, name: &str, history: &History) {
         let tenant = TenantId::new(name).unwrap();
-        let key = |rule| CounterKey {
-            tenant: &tenant,
-            user: UserPart::All,
-            endpoint: EndpointPart::All,
-            rule: Some(rule),
-            part: CustomPart::Unused,
-        };
         let mut now = BEGIN;
         let clock = Clock::manual(UnixMillis(now.unsigned_abs()));
         let memory = MemoryStore::new().with_clock(clock.clone());
@@ -133,23 +190,7 @@ impl Twin {
             now += step.passes;
             clock.set(UnixMillis(now.unsigned_abs()));
             self.set_clock(now.unsigned_abs()).await;
-            let limits: Vec<Limit<'_>> = history
-                .algorithms
-                .iter()
-                .zip(&history.windows)
-                .zip(RULES)
-                .enumerate()
-                .map(|(index, ((algorithm, window), rule))| Limit {
-                    algorithm: *algorithm,
-                    // Limits of one check differ.
-                    quota: step.quota + index as u64 * step.quota.min(3),
-                    burst: step.burst,
-                    cost: step.cost,
-                    shadow: step.shadow && index > 0,
-                    life_ms: 4 * YEAR,
-                    ..Limit::new(key(rule), 0, *window)
-                })
-                .collect();
+            let limits = history.limits(&tenant, step);
             let keys: Vec<_> = limits.iter().map(|limit| limit.key.spell(false)).collect();
             if let Some(difference) = step.settles {
                 let settle = |(limit, window): (&Limit<'_>, &u64)| {
@@ -157,7 +198,8 @@ impl Twin {
                     all.extend([difference.to_string(), window.to_string()]);
                     all
                 };
-                let all = limits.iter().zip(&counted).flat_map(settle).collect();
+                let all = limits.iter().zip(&counted).flat_map(settle);
+                let all = all.map(String::into_bytes).collect();
                 self.run(&self.settle, keys, all).await;
                 let settlements = limits.iter().zip(&counted);
                 let all: Vec<_> = settlements
@@ -170,25 +212,45 @@ impl Twin {
                 memory.settle(&all).await.unwrap();
                 continue;
             }
-            let check = |limit: &Limit<'_>| {
-                let mut all = arguments(limit);
-                all.push(limit.cost.to_string());
-                all
-            };
-            let reply = self.run(&self.check, keys, limits.iter().flat_map(check).collect()).await;
-            let numbers: Vec<i64> = reply.array().iter().map(Value::int).collect();
-            let theirs: Vec<_> = numbers[2..].chunks(3).map(standing).collect();
+            let numbers = self.check(keys, vec![packed(&limits)]).await;
             let ours = memory.check(&limits, &[]).await.unwrap();
-            let told = format!("{name}, step {turn} of {history:#?}");
-            assert_eq!(ours.limits.as_slice(), theirs, "{told}");
-            assert_eq!(ours.allowed, numbers[0] == 1, "{told}");
-            assert_eq!(ours.at_ms, u64::try_from(numbers[1]).unwrap(), "{told}");
+            agree(&ours, &numbers, &format!("{name}, step {turn} of {history:#?}"));
             if ours.allowed {
                 counted = limits
                     .iter()
                     .zip(&ours.limits)
                     .map(|(limit, standing)| Settlement::window(limit, standing, ours.at_ms))
                     .collect();
+            }
+        }
+    }
+}
+
+impl Twin {
+    /// Lives through a history, so many steps at a time, beside the store in memory, which is
+    /// asked one after the other.
+    async fn jumps_through(&self, name: &str, history: &History, together: usize) {
+        let tenants = ["-a", "-b"].map(|end| TenantId::new(format!("{name}{end}")).unwrap());
+        let mut now = BEGIN;
+        let clock = Clock::manual(UnixMillis(now.unsigned_abs()));
+        let memory = MemoryStore::new().with_clock(clock.clone());
+        for steps in history.steps.chunks(together) {
+            now += steps[0].passes;
+            clock.set(UnixMillis(now.unsigned_abs()));
+            self.set_clock(now.unsigned_abs()).await;
+            let (mut keys, mut checks, mut ours) = (Vec::new(), Vec::new(), Vec::new());
+            for (turn, step) in steps.iter().enumerate() {
+                // Mostly the same counters; now and then those of somebody else in between.
+                let limits = history.limits(&tenants[usize::from(turn % 3 == 2)], step);
+                keys.extend(limits.iter().map(|limit| limit.key.spell(false)));
+                checks.push(packed(&limits));
+                ours.push(memory.check(&limits, &[]).await.unwrap());
+            }
+            let theirs = self.check(keys, checks).await;
+            let each = theirs.chunks(2 + 3 * history.algorithms.len());
+            assert_eq!(each.len(), ours.len());
+            for (ours, theirs) in ours.iter().zip(each) {
+                agree(ours, theirs, &format!("{name}, {together} at a time: {history:#?}"));
             }
         }
     }
@@ -273,6 +335,23 @@ async fn rust_and_lua_agree_about_every_history() {
             twin.lives_through(&format!("together-{turn}"), &told).await;
             let told = alone.new_tree(&mut runner).unwrap().current();
             twin.lives_through(&format!("alone-{turn}"), &told).await;
+        }
+    }
+}
+
+/// The server is told several checks at once, and decides them as one after another.
+#[tokio::test]
+async fn checks_together_are_decided_as_one_after_another() {
+    const HISTORIES: usize = 60;
+    let passes = prop_oneof![3 => Just(0_i64), 6 => 1..20_i64, 3 => 20..1500_i64];
+    let histories = history(1..4_usize, passes.boxed());
+    for flavor in Flavor::ALL {
+        let twin = Twin::start(flavor).await;
+        let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+        let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+        for turn in 0..HISTORIES {
+            let told = histories.new_tree(&mut runner).unwrap().current();
+            twin.jumps_through(&format!("jump-{turn}"), &told, 2 + turn % 7).await;
         }
     }
 }

@@ -169,13 +169,13 @@ async fn random_faults_for_a_while() {
     let (tasks_after, after) = (load.tasks(), load.served());
 
     let struck: Vec<_> = FAULTS.iter().zip(struck).collect();
-    let early = memory[memory.len() / 4];
-    let late = memory[memory.len() - 1];
+    let quarters = [1, 2, 3, 4].map(|quarter| memory[(memory.len() * quarter / 4).max(1) - 1]);
+    let [early, _, _, late] = quarters;
     let told = load.told.lock().unwrap();
     println!(
         "soak of {:?} on {site:?}: {} answers, wrong {}, slowest {} ms; {} messages heard, {} gaps \
-         told, {} missed without; faults {struck:?}; resident memory {early} KiB after a quarter \
-         of the time, {late} KiB at the end; tasks {tasks_before} before, {tasks_after} after",
+         told, {} missed without; faults {struck:?}; resident memory {quarters:?} KiB after each \
+         quarter of the time; tasks {tasks_before} before, {tasks_after} after",
         begun.elapsed(),
         told.answered,
         told.wrong,

@@ -26,6 +26,7 @@ mod axum_router;
 mod body;
 mod bounds;
 mod hyper_service;
+mod sessions;
 mod tonic_server;
 
 use std::{net::SocketAddr, time::Duration};

@@ -7,12 +7,14 @@
 //! 3. [`Monitor`] counts the commands that a client sent, exactly and without sleeping.
 //! 4. [`AnyServer`] takes the server named by `REDIS_URL` where a plain server is enough.
 //! 5. [`Proxy`] is a link to a server that can be made slow, cut, deaf or dumb.
-//! 6. [`Certificates`] are a CA of the test's own, for [`ServerBuilder::tls`].
+//! 6. [`Certificates`] are a CA of the test's own, for [`ServerBuilder::tls`], and for a
+//!    [`TlsFront`] where the server was built without.
 //! 7. [`Cluster::begin_migration`] moves a slot in steps.
 //! 8. [`engine`] is the Docker engine, if one runs: for servers in containers, and for networks
 //!    from which they are cut off.
 //! 9. [`Load`] is many callers of a rate-limited service, and [`Chatter`] one user of the bus.
-//! 10. [`wait_until`], [`prompt_once`] and [`free_port`] are the small change.
+//! 10. [`Program`] is a program of the workspace, started as its users do.
+//! 11. [`wait_until`], [`prompt_once`] and [`free_port`] are the small change.
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
@@ -60,6 +62,7 @@ mod migration;
 mod monitor;
 mod port;
 mod process;
+mod program;
 mod proxy;
 mod resp;
 mod sentinel;
@@ -82,10 +85,11 @@ pub use load::{Answered, Load};
 pub use migration::Migration;
 pub use monitor::Monitor;
 pub use port::free_port;
+pub use program::Program;
 pub use proxy::{Cut, Proxy};
 pub use resp::Resp;
 pub use sentinel::Sentinel;
 pub use server::Server;
-pub use tls::Certificates;
+pub use tls::{Certificates, TlsFront};
 pub use value::Value;
 pub use wait::{prompt_once, wait_until};

@@ -1,8 +1,10 @@
 //! A certificate authority of the test's own, and TLS for both ends.
 
+mod front;
 mod issue;
 mod wire;
 
+pub use front::TlsFront;
 pub(crate) use wire::{Wire, handshake};
 
 use std::{fmt, io, path::PathBuf, sync::Arc};

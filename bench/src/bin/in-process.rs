@@ -11,8 +11,6 @@ use std::{
     hint::black_box,
     net::SocketAddr,
     num::NonZeroU32,
-    pin::pin,
-    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -22,7 +20,10 @@ use http::{Request, Response};
 use limitador::limit::Namespace;
 use tower::{Layer as _, Service, service_fn};
 use tower_governor::{GovernorLayer, governor::GovernorConfigBuilder};
-use tower_keep_bench::{argument, median, quantile, thread_nanos};
+use tower_keep_bench::{
+    argument, median, quantile,
+    turns::{Case, measure},
+};
 use tower_keep_core::{
     PeerAddr, Principal, RouteTemplate, TenantId, UserId,
     key::{CounterKey, CustomPart, EndpointPart, UserPart},
@@ -50,12 +51,6 @@ fn main() {
     layers(8 * rounds, batch / 8, only.as_deref());
 }
 
-/// Something that is done over and over: once for each number.
-struct Case<'a> {
-    name: &'static str,
-    once: Box<dyn FnMut(usize) + 'a>,
-}
-
 // --- stores ---------------------------------------------------------------------------------
 
 /// A caller, with its keys as each store wants them.
@@ -69,7 +64,8 @@ struct Caller {
 impl Caller {
     fn new(index: usize) -> Self {
         let (tenant, user) = (format!("tenant-{}", index % TENANTS), format!("user-{index}"));
-        let values = [("tenant", tenant.clone()), ("user", user.clone()), ("endpoint", ROUTE.into())];
+        let values =
+            [("tenant", tenant.clone()), ("user", user.clone()), ("endpoint", ROUTE.into())];
         let values = values.map(|(name, value)| (name.to_owned(), value));
         Self {
             context: std::collections::HashMap::from(values).into(),
@@ -120,35 +116,26 @@ fn stores(keys: usize, rounds: usize, batch: usize) {
         let name = |one, three| if count == 1 { one } else { three };
         let governors = governors();
         let texts = &callers;
-        cases.push(Case {
-            name: name("governor, keyed", "governor, three of them"),
-            once: Box::new(move |turn| {
-                for (governor, text) in governors.iter().zip(&texts[caller(turn)].texts).take(count) {
-                    assert!(black_box(governor.check_key(text)).is_ok());
-                }
-            }),
-        });
+        cases.push(Case::new(name("governor, keyed", "governor, three of them"), move |turn| {
+            for (governor, text) in governors.iter().zip(&texts[caller(turn)].texts).take(count) {
+                assert!(black_box(governor.check_key(text)).is_ok());
+            }
+        }));
         let (limitador, space) = limitador(count);
         let callers = &callers;
-        cases.push(Case {
-            name: name("limitador, 1 limit", "limitador, 3 limits"),
-            once: Box::new(move |turn| {
-                let context = &callers[caller(turn)].context;
-                let result = limitador.check_rate_limited_and_update(&space, context, 1);
-                assert!(!black_box(result).unwrap().limited);
-            }),
-        });
+        cases.push(Case::new(name("limitador, 1 limit", "limitador, 3 limits"), move |turn| {
+            let context = &callers[caller(turn)].context;
+            let result = limitador.check_rate_limited_and_update(&space, context, 1);
+            assert!(!black_box(result).unwrap().limited);
+        }));
         let store = MemoryStore::new();
         let limits = &limits;
-        cases.push(Case {
-            name: name("tower-keep, 1 limit", "tower-keep, 3 limits"),
-            once: Box::new(move |turn| {
-                let answer = store.check(&limits[caller(turn)][..count], &[]);
-                assert!(black_box(answer.now()).is_ok_and(|verdict| verdict.unwrap().allowed));
-            }),
-        });
+        cases.push(Case::new(name("tower-keep, 1 limit", "tower-keep, 3 limits"), move |turn| {
+            let answer = store.check(&limits[caller(turn)][..count], &[]);
+            assert!(black_box(answer.now()).is_ok_and(|verdict| verdict.unwrap().allowed));
+        }));
     }
-    let figures = measure(&mut cases, keys, rounds, batch);
+    let figures = measure(&mut cases, rounds, batch, keys.max(200));
     println!("\nOne check, {keys} key(s), {rounds} rounds of {batch}:\n");
     println!("| case | ns (p10..p90) | allocations | of limitador |");
     println!("|---|---|---|---|");
@@ -185,43 +172,11 @@ fn request() -> Request<Body> {
         .unwrap()
 }
 
-/// Sends prepared requests to `service`; every call takes one.
-fn sender<'a, S, B>(name: &'static str, mut service: S, stock: &'a Stock) -> Case<'a>
-where
-    S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + 'a,
-{
-    let once = move |_| {
-        let request = stock.take();
-        let mut context = Context::from_waker(Waker::noop());
-        assert!(service.poll_ready(&mut context).is_ready());
-        match pin!(service.call(request)).poll(&mut context) {
-            Poll::Ready(answer) => assert_eq!(black_box(answer).unwrap().status(), 200),
-            Poll::Pending => panic!("memory answers at once"),
-        }
-    };
-    Case { name, once: Box::new(once) }
-}
-
-/// Requests made beforehand, so that making them is not timed.
-#[derive(Default)]
-struct Stock(std::cell::RefCell<Vec<Request<Body>>>);
-
-impl Stock {
-    fn fill(&self, up_to: usize) {
-        self.0.borrow_mut().resize_with(up_to, request);
-    }
-
-    fn take(&self) -> Request<Body> {
-        self.0.borrow_mut().pop().expect("filled before each batch")
-    }
-}
-
 fn ours(rules: impl IntoIterator<Item = Rule>) -> RateLimitLayerBuilder {
     rules.into_iter().fold(RateLimitLayer::builder().memory(), RateLimitLayerBuilder::rule)
 }
 
 fn layers(rounds: usize, batch: usize, only: Option<&str>) {
-    let stock = Stock::default();
     let address = || [Rule::per_address(PLENTY, MINUTE)];
     let three = || {
         [
@@ -231,7 +186,8 @@ fn layers(rounds: usize, batch: usize, only: Option<&str>) {
         ]
     };
     let full = || [Rule::per(Scope::tenant().user().endpoint(), PLENTY, MINUTE)];
-    let plain = GovernorConfigBuilder::default().per_nanosecond(1).burst_size(1_000_000_000).finish();
+    let plain =
+        GovernorConfigBuilder::default().per_nanosecond(1).burst_size(1_000_000_000).finish();
     let told = GovernorConfigBuilder::default()
         .per_nanosecond(1)
         .burst_size(1_000_000_000)
@@ -239,21 +195,36 @@ fn layers(rounds: usize, batch: usize, only: Option<&str>) {
         .finish();
     let layer = |builder: RateLimitLayerBuilder| builder.build().unwrap().layer(bare());
     let mut cases = vec![
-        sender("bare", bare(), &stock),
-        sender("tower_governor", GovernorLayer::new(plain.unwrap()).layer(bare()), &stock),
-        sender("tower-keep", layer(ours(address()).headers(false)), &stock),
-        sender("tower-keep, by user and endpoint", layer(ours(full()).headers(false)), &stock),
-        sender("tower-keep, 3 rules", layer(ours(three()).headers(false)), &stock),
-        sender("tower_governor, fields", GovernorLayer::new(told.unwrap()).layer(bare()), &stock),
-        sender("tower-keep, fields", layer(ours(address())), &stock),
-        sender("tower-keep, fields, by user and endpoint", layer(ours(full())), &stock),
-        sender("tower-keep, fields, 3 rules", layer(ours(three())), &stock),
+        Case::sender("bare", bare(), request),
+        Case::sender("tower_governor", GovernorLayer::new(plain.unwrap()).layer(bare()), request),
+        Case::sender("tower-keep", layer(ours(address()).headers(false)), request),
+        Case::sender(
+            "tower-keep, by user and endpoint",
+            layer(ours(full()).headers(false)),
+            request,
+        ),
+        Case::sender("tower-keep, 3 rules", layer(ours(three()).headers(false)), request),
+        Case::sender(
+            "tower_governor, fields",
+            GovernorLayer::new(told.unwrap()).layer(bare()),
+            request,
+        ),
+        Case::sender("tower-keep, fields", layer(ours(address())), request),
+        Case::sender("tower-keep, fields, by user and endpoint", layer(ours(full())), request),
+        Case::sender("tower-keep, fields, 3 rules", layer(ours(three())), request),
     ];
     cases.retain(|case| only.is_none_or(|only| case.name == only));
-    let mut figures = Vec::new();
-    measure_into(&mut figures, &mut cases, rounds, batch, 200, |size| stock.fill(size));
+    let figures = measure(&mut cases, rounds, batch, 200);
     let Some(bare) = figures.first().filter(|_| only.is_none()) else { return };
     println!("\nOne request, {rounds} rounds of {batch}; what is added to bare:\n");
+    println!(
+        "tower_governor counts by the peer's address alone, in one cell without windows, and passes \
+         the answer through as it is. tower-keep counts by tenant too (the principal is in the \
+         request already: `PrincipalLayer` is in no figure), in windows, all rules or none, asks \
+         whether the caller is blocked, counts the outcome as a metric, and wraps the answer's body \
+         as a refusal needs it. Both read a clock: the peer the processor's counter, tower-keep \
+         the system's.\n"
+    );
     println!("| case | ns | added ns (p10..p90) | added allocations | of tower_governor |");
     println!("|---|---|---|---|---|");
     for (index, figure) in figures.iter().enumerate() {
@@ -271,71 +242,3 @@ fn layers(rounds: usize, batch: usize, only: Option<&str>) {
         );
     }
 }
-
-// --- measuring ------------------------------------------------------------------------------
-
-struct Figure {
-    name: &'static str,
-    /// Per operation, one for each round.
-    nanos: Vec<f64>,
-    /// Per operation.
-    allocations: i64,
-}
-
-impl Figure {
-    fn over(&self, base: &Self) -> Vec<f64> {
-        self.nanos.iter().zip(&base.nanos).map(|(own, base)| own - base).collect()
-    }
-
-    /// The ratio of the medians.
-    fn ratio(&self, peer: &Self, base: Option<&Self>) -> f64 {
-        let nanos = |figure: &Self| match base {
-            Some(base) => median(&figure.over(base)),
-            None => median(&figure.nanos),
-        };
-        nanos(self) / nanos(peer)
-    }
-
-    fn spread(&self) -> String {
-        let part = |part| quantile(&self.nanos, part);
-        format!("{:.0} ({:.0}..{:.0})", part(0.5), part(0.1), part(0.9))
-    }
-}
-
-fn measure(cases: &mut [Case<'_>], warm: usize, rounds: usize, batch: usize) -> Vec<Figure> {
-    let mut figures = Vec::new();
-    measure_into(&mut figures, cases, rounds, batch, warm.max(200), |_| {});
-    figures
-}
-
-fn measure_into(
-    figures: &mut Vec<Figure>,
-    cases: &mut [Case<'_>],
-    rounds: usize,
-    batch: usize,
-    warm: usize,
-    prepare: impl Fn(usize),
-) {
-    let mut turn = 0;
-    for case in &mut *cases {
-        prepare(warm + 100);
-        (0..warm).for_each(|turn| (case.once)(turn * 7_919 % warm));
-        let counted = allocation_counter::measure(|| (0..100).for_each(|turn| (case.once)(turn)));
-        let allocations = (counted.count_total as i64 + 50) / 100;
-        figures.push(Figure { name: case.name, nanos: Vec::new(), allocations });
-    }
-    for round in 0..rounds {
-        // Each round begins with another case, so that none always follows the same one.
-        for place in 0..cases.len() {
-            let index = (round + place) % cases.len();
-            prepare(batch);
-            let before = thread_nanos();
-            for offset in 0..batch {
-                (cases[index].once)(turn + offset);
-            }
-            figures[index].nanos.push((thread_nanos() - before) / batch as f64);
-        }
-        turn += batch;
-    }
-}
-

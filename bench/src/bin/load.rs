@@ -2,14 +2,13 @@
 //!
 //! Each server is a process of its own, this very program with `--serve`; so is the Redis that
 //! some of them count in. Load comes over connections that are kept alive. All servers take turns
-//! within one run; a figure is the median over the rounds. `--rounds N`, `--millis N`.
+//! within one run, and right before and after each the bare one is measured: what is shown is the
+//! ratio to the mean of the two, and the median of those ratios over the rounds. Where the two
+//! differ by more than 30 %, the machine was busy with something else and the pair is left out.
+//!
+//! `--rounds N`, `--millis N`, `--only NAME` for one server beside the bare one.
 
-use std::{
-    fs,
-    net::{SocketAddr, TcpListener},
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, time::Duration};
 
 use axum::{
     Router,
@@ -21,24 +20,20 @@ use axum::{
     routing::get,
 };
 use fred::prelude::{Client, ClientLike as _, Config, KeysInterface as _};
-use http_body_util::{BodyExt as _, Empty};
-use hyper::client::conn::http1::handshake;
-use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::sleep};
 use tower_governor::{GovernorLayer, governor::GovernorConfigBuilder};
-use tower_keep_bench::{argument, median, quantile};
+use tower_keep_bench::{
+    argument,
+    servers::{Process, Server, against, answers, free_port, measure, report},
+};
 use tower_keep_rate_limit::{RateLimitLayer, RateLimitLayerBuilder, Rule};
 use tower_keep_redis::{Connection, RedisConfig};
 
 /// Never reached.
 const PLENTY: u64 = 1_000_000_000;
 const MINUTE: Duration = Duration::from_secs(60);
-/// The kernel counts processor time in hundredths of a second.
-const TICK_MICROS: f64 = 10_000.0;
 
-/// Each with the one it is compared with.
-const SERVERS: [(&str, &str); 8] = [
-    ("bare", "bare"),
+/// Each with the one it is compared with. The bare one is measured beside all.
+const SERVERS: [(&str, &str); 7] = [
     ("tower_governor", "bare"),
     ("tower-keep, memory", "tower_governor"),
     ("tower_governor, fields", "bare"),
@@ -55,116 +50,28 @@ async fn main() {
         return serve(&arguments[2], arguments[3].parse().unwrap(), arguments[4].parse().unwrap())
             .await;
     }
-    let (rounds, length) = (argument("--rounds", 5), argument("--millis", 1500));
+    let (rounds, length) = (argument("--rounds", 5), argument("--millis", 1000));
     let length = Duration::from_millis(length as u64);
-    let redis = free_port();
-    let arguments = ["--port", &redis.to_string(), "--save", "", "--appendonly", "no"];
-    let _redis = Process::start("redis-server", &arguments);
-    answers(redis).await;
+    let only = arguments.iter().skip_while(|argument| *argument != "--only").nth(1);
+    let redis_port = free_port();
+    let arguments = ["--port", &redis_port.to_string(), "--save", "", "--appendonly", "no"];
+    let redis = Process::start("redis-server", &arguments);
+    answers(redis_port).await;
+    let bare = Server::start("bare", "", redis_port).await;
     let mut servers = Vec::new();
     for (name, peer) in SERVERS {
-        let port = free_port();
-        let program = std::env::current_exe().unwrap();
-        let arguments = ["--serve", name, &port.to_string(), &redis.to_string()];
-        let process = Process::start(program.to_str().unwrap(), &arguments);
-        answers(port).await;
-        servers.push(Server { name, peer, port, process, rates: vec![], costs: vec![] });
+        if only.is_none_or(|only| only == name) {
+            servers.push(Server::start(name, peer, redis_port).await);
+        }
     }
     for connections in [16, 64] {
-        for server in &mut servers {
-            (server.rates, server.costs) = (vec![], vec![]);
-            load(server.port, connections, length / 4).await;
-        }
-        for round in 0..rounds {
-            for place in 0..servers.len() {
-                let index = (round + place) % servers.len();
-                servers[index].measure(connections, length).await;
-            }
-        }
+        measure(&mut servers, &bare, &redis, connections, rounds, length).await;
         report(&servers, connections, rounds, length);
+        if servers.iter().any(|server| server.name == "tower-keep, Redis") {
+            let ratio = against(&servers, "tower-keep, Redis", "INCR", |turn| turn.rate);
+            println!("\ntower-keep on Redis has {ratio:.2} of a lone INCR's requests/s.");
+        }
     }
-}
-
-fn report(servers: &[Server], connections: usize, rounds: usize, length: Duration) {
-    println!("\n{connections} connections, {rounds} rounds of {length:?}:\n");
-    println!(
-        "| server | µs of CPU per request | requests/s (p10..p90) | beside | CPU | requests/s |"
-    );
-    println!("|---|---|---|---|---|---|");
-    for server in servers {
-        let peer = servers.iter().find(|other| other.name == server.peer).unwrap_or(server);
-        // Of each round by itself: what disturbs one disturbs the other.
-        let of = |own: &[f64], other: &[f64]| {
-            median(&own.iter().zip(other).map(|(own, other)| own / other).collect::<Vec<_>>())
-        };
-        println!(
-            "| {} | {:.1} | {:.0} ({:.0}..{:.0}) | {} | {:.2} | {:.2} |",
-            server.name,
-            median(&server.costs),
-            median(&server.rates),
-            quantile(&server.rates, 0.1),
-            quantile(&server.rates, 0.9),
-            server.peer,
-            of(&server.costs, &peer.costs),
-            of(&server.rates, &peer.rates),
-        );
-    }
-    let rates =
-        |name| servers.iter().find(|server| server.name == name).map(|server| &server.rates);
-    let (ours, lone) = (rates("tower-keep, Redis").unwrap(), rates("INCR").unwrap());
-    let ratios: Vec<f64> = ours.iter().zip(lone).map(|(ours, lone)| ours / lone).collect();
-    println!("\ntower-keep on Redis has {:.2} of a lone INCR's requests/s.", median(&ratios));
-}
-
-// --- load -----------------------------------------------------------------------------------
-
-struct Server {
-    name: &'static str,
-    peer: &'static str,
-    port: u16,
-    process: Process,
-    /// Requests per second, one for each round.
-    rates: Vec<f64>,
-    /// Microseconds of processor time per request.
-    costs: Vec<f64>,
-}
-
-impl Server {
-    async fn measure(&mut self, connections: usize, length: Duration) {
-        let (began, ticks) = (Instant::now(), self.process.ticks());
-        let requests = load(self.port, connections, length).await as f64;
-        self.costs.push((self.process.ticks() - ticks) * TICK_MICROS / requests);
-        self.rates.push(requests / began.elapsed().as_secs_f64());
-    }
-}
-
-/// Sends requests over so many connections, each as soon as the one before is answered.
-async fn load(port: u16, connections: usize, length: Duration) -> usize {
-    let end = Instant::now() + length;
-    let clients: Vec<_> = (0..connections).map(|_| tokio::spawn(client(port, end))).collect();
-    let mut requests = 0;
-    for client in clients {
-        requests += client.await.unwrap();
-    }
-    requests
-}
-
-async fn client(port: u16, end: Instant) -> usize {
-    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    stream.set_nodelay(true).unwrap();
-    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
-    let connection = tokio::spawn(connection);
-    let mut requests = 0;
-    while Instant::now() < end {
-        let request = Request::get("/items/7").header("host", "localhost");
-        let request = request.body(Empty::<bytes::Bytes>::new()).unwrap();
-        let answer = sender.send_request(request).await.unwrap();
-        assert_eq!(answer.status(), 200);
-        answer.into_body().collect().await.unwrap();
-        requests += 1;
-    }
-    connection.abort();
-    requests
 }
 
 // --- servers --------------------------------------------------------------------------------
@@ -246,45 +153,4 @@ async fn go_on(count: i64, request: Request<Body>, next: Next) -> Response {
         return StatusCode::TOO_MANY_REQUESTS.into_response();
     }
     next.run(request).await
-}
-
-// --- processes ------------------------------------------------------------------------------
-
-/// A process that ends with this one.
-struct Process(Child);
-
-impl Process {
-    fn start(program: &str, arguments: &[&str]) -> Self {
-        let mut command = Command::new(program);
-        Self(command.args(arguments).stdout(Stdio::null()).spawn().expect(program))
-    }
-
-    /// How long it has worked, in the kernel and outside.
-    fn ticks(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
-        // The second field is a name and may hold anything; fields 14 and 15 are looked for.
-        let (_, rest) = stat.rsplit_once(") ").unwrap();
-        rest.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-async fn answers(port: u16) {
-    for _ in 0..200 {
-        if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-            return;
-        }
-        sleep(Duration::from_millis(25)).await;
-    }
-    panic!("nobody listens on port {port}");
 }

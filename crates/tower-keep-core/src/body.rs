@@ -1,4 +1,4 @@
-//! The one response body of the workspace.
+//! The one response body of the workspace, and the one request body.
 
 use std::{
     error::Error as StdError,
@@ -12,6 +12,15 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use crate::BoxError;
+
+mod record;
+mod request;
+
+use self::record::Shared;
+pub use self::{
+    record::{Follow, Recorded, Recording, Seen},
+    request::RequestBody,
+};
 
 /// Why a body broke off.
 #[derive(Debug)]
@@ -42,8 +51,8 @@ impl StdError for BodyError {
 
 /// Watches a response's body on its way out; dropped with it.
 pub trait WatchBody: Send + Sync + 'static {
-    /// So many bytes of data have gone by.
-    fn data(&self, bytes: usize);
+    /// Data is about to go by.
+    fn data(&self, data: &Bytes);
 
     /// The body has come to its end. May be called more than once; not called for a body that
     /// fails or is dropped before.
@@ -53,9 +62,12 @@ pub trait WatchBody: Send + Sync + 'static {
 /// What watches a body, if anything does.
 type Watch = Option<Box<dyn WatchBody>>;
 
+/// Where the first frame of some bytes ends; `None` for at their end.
+type Cut = fn(&[u8]) -> Option<usize>;
+
 pin_project! {
     /// The response body of every layer: the inner service's, passed through frame by frame
-    /// (trailers included), or a few bytes of a layer's own.
+    /// (trailers included), bytes of a layer's own, or a stream that is being recorded.
     ///
     /// Its [`Body::size_hint`] and [`Body::is_end_stream`] are those of what it holds.
     ///
@@ -80,11 +92,16 @@ pin_project! {
         Inner { #[pin] body: B },
         // `None` once handed out, and from the start when there are no bytes.
         Own { bytes: Option<Bytes> },
+        // What is left; `cut` says where its next frame ends.
+        Cut { bytes: Bytes, cut: Cut },
+        // Boxed: it is rare, and bodies are moved a lot.
+        Shared { shared: Box<Shared<B>> },
     }
 }
 
 impl<B> ResponseBody<B> {
     /// The inner service's body.
+    #[inline]
     pub const fn inner(body: B) -> Self {
         Self { kind: Kind::Inner { body }, watch: None }
     }
@@ -98,6 +115,45 @@ impl<B> ResponseBody<B> {
     pub fn bytes(bytes: impl Into<Bytes>) -> Self {
         let bytes = Some(bytes.into()).filter(|bytes| !bytes.is_empty());
         Self { kind: Kind::Own { bytes }, watch: None }
+    }
+
+    /// A layer's own bytes in several frames, each of which ends where `cut` says for what is left;
+    /// at the end of all where it says nothing.
+    ///
+    /// ```
+    /// # use http_body_util::{BodyExt, Empty};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use tower_keep_core::ResponseBody;
+    ///
+    /// let mut body = ResponseBody::<Empty<bytes::Bytes>>::cut("one two", |rest| {
+    ///     rest.iter().position(|byte| *byte == b' ').map(|space| space + 1)
+    /// });
+    /// let first = body.frame().await.unwrap().unwrap();
+    /// assert_eq!(first.into_data().unwrap(), "one ");
+    /// assert_eq!(body.collect().await.unwrap().to_bytes(), "two");
+    /// # }
+    /// ```
+    pub fn cut(bytes: impl Into<Bytes>, cut: fn(&[u8]) -> Option<usize>) -> Self {
+        Self { kind: Kind::Cut { bytes: bytes.into(), cut }, watch: None }
+    }
+
+    /// The inner service's body as it is recorded, up to `most` bytes: the recording reads it, as
+    /// fast as it comes, and this body hands out what the recording has got. So a slow reader does
+    /// not keep the recording waiting, nor does one that goes away.
+    ///
+    /// The recording must be run for the body to go on; see [`Recording::run`].
+    pub fn recorded(body: B, most: usize) -> (Self, Recording<B>)
+    where
+        B: Body,
+    {
+        let (shared, recording) = record::begin(body, most);
+        (Self { kind: Kind::Shared { shared: Box::new(shared) }, watch: None }, recording)
+    }
+
+    /// What somebody else's [`Recording`] gets. Ends with [`BodyError::Interrupted`] if that does
+    /// not come to its end.
+    pub fn follow(follow: &Follow) -> Self {
+        Self { kind: Kind::Shared { shared: Box::new(Shared::follow(follow)) }, watch: None }
     }
 
     /// A body without a byte.
@@ -137,11 +193,21 @@ where
                 let frame = ready!(body.poll_frame(cx));
                 frame.map(|frame| frame.map_err(|error| BodyError::Inner(error.into())))
             }
+            KindProjection::Cut { bytes, cut } => {
+                let end = cut(bytes).filter(|end| (1..bytes.len()).contains(end));
+                let frame = bytes.split_to(end.unwrap_or(bytes.len()));
+                (!frame.is_empty()).then(|| Ok(Frame::data(frame)))
+            }
             KindProjection::Own { bytes } => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
+            KindProjection::Shared { shared } => ready!(shared.poll(cx)),
         };
         if let Some(watch) = this.watch {
             match &frame {
-                Some(Ok(frame)) => watch.data(frame.data_ref().map_or(0, Bytes::len)),
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        watch.data(data);
+                    }
+                }
                 Some(Err(_)) => {}
                 None => watch.end(),
             }
@@ -153,6 +219,8 @@ where
         let ended = match &self.kind {
             Kind::Inner { body } => body.is_end_stream(),
             Kind::Own { bytes } => bytes.is_none(),
+            Kind::Cut { bytes, .. } => bytes.is_empty(),
+            Kind::Shared { shared } => shared.is_at_end(),
         };
         // Whoever hears of the end here does not poll any further.
         if let (true, Some(watch)) = (ended, &self.watch) {
@@ -167,108 +235,11 @@ where
             Kind::Own { bytes } => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
+            Kind::Cut { bytes, .. } => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Shared { shared } => shared.size_hint(),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::VecDeque;
-
-    use http::HeaderMap;
-    use http_body_util::BodyExt as _;
-
-    use super::*;
-
-    /// Hands out frames one by one, then ends or fails.
-    struct Script(VecDeque<Result<Frame<Bytes>, &'static str>>);
-
-    impl Body for Script {
-        type Data = Bytes;
-        type Error = &'static str;
-
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
-            Poll::Ready(self.0.pop_front())
-        }
-
-        fn is_end_stream(&self) -> bool {
-            self.0.is_empty()
-        }
-
-        fn size_hint(&self) -> SizeHint {
-            SizeHint::with_exact(41)
-        }
-    }
-
-    /// Notes what it is told.
-    struct Notes(std::sync::Arc<std::sync::Mutex<Vec<usize>>>);
-
-    impl WatchBody for Notes {
-        fn data(&self, bytes: usize) {
-            self.0.lock().unwrap().push(bytes);
-        }
-
-        fn end(&self) {
-            self.0.lock().unwrap().push(usize::MAX);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_watch_sees_the_bytes_and_the_end() {
-        let seen = |frames: Vec<Result<Frame<Bytes>, &'static str>>| async {
-            let notes = std::sync::Arc::default();
-            let watch = Notes(std::sync::Arc::clone(&notes));
-            let _ = ResponseBody::watched(Script(frames.into()), watch).collect().await;
-            notes.lock().unwrap().clone()
-        };
-        let data = |text: &'static str| Ok(Frame::data(text.into()));
-        assert_eq!(seen(vec![]).await, [usize::MAX]);
-        let trailers = Ok(Frame::trailers(HeaderMap::new()));
-        assert_eq!(seen(vec![data("four"), data("ab"), trailers]).await, [4, 2, 0, usize::MAX]);
-        assert_eq!(seen(vec![data("four"), Err("broken")]).await, [4]);
-        let notes = std::sync::Arc::default();
-        let watch = Notes(std::sync::Arc::clone(&notes));
-        assert!(ResponseBody::watched(Script(VecDeque::new()), watch).is_end_stream());
-        assert_eq!(*notes.lock().unwrap(), [usize::MAX], "an empty body is never polled");
-    }
-
-    #[tokio::test]
-    async fn an_inner_body_passes_through_with_its_trailers_and_hints() {
-        let mut trailers = HeaderMap::new();
-        trailers.insert("grpc-status", "0".parse().unwrap());
-        let inner = Script(VecDeque::from([
-            Ok(Frame::data(Bytes::from_static(b"data"))),
-            Ok(Frame::trailers(trailers.clone())),
-        ]));
-        let body = ResponseBody::inner(inner);
-        assert_eq!(body.size_hint().exact(), Some(41));
-        assert!(!body.is_end_stream());
-        let whole = body.collect().await.unwrap();
-        assert_eq!(whole.trailers(), Some(&trailers));
-        assert_eq!(whole.to_bytes(), "data");
-    }
-
-    #[tokio::test]
-    async fn an_inner_error_keeps_its_cause() {
-        let error = ResponseBody::inner(Script(VecDeque::from([Err("cut off")])))
-            .collect()
-            .await
-            .unwrap_err();
-        assert_eq!(error.source().unwrap().to_string(), "cut off");
-    }
-
-    #[tokio::test]
-    async fn own_bytes_are_handed_out_once_and_no_bytes_end_the_stream() {
-        let body = ResponseBody::<Script>::bytes("refused");
-        assert_eq!(body.size_hint().exact(), Some(7));
-        assert_eq!(body.collect().await.unwrap().to_bytes(), "refused");
-        for body in [ResponseBody::<Script>::bytes(""), ResponseBody::empty()] {
-            assert!(body.is_end_stream());
-            assert_eq!(body.size_hint().exact(), Some(0));
-            assert_eq!(body.collect().await.unwrap().to_bytes(), "");
-        }
-    }
-}
+mod tests;

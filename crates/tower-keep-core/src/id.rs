@@ -62,11 +62,13 @@ impl TenantId {
     }
 
     /// The tenant's name as it was given; `~none` for [`TenantId::NONE`].
+    #[inline]
     pub fn as_str(&self) -> &str {
         self.0.as_deref().unwrap_or("~none")
     }
 
     /// The tenant's name, unless this is [`TenantId::NONE`].
+    #[inline]
     pub fn name(&self) -> Option<&str> {
         self.0.as_deref()
     }
@@ -102,6 +104,7 @@ impl UserId {
     }
 
     /// The id as it was given.
+    #[inline]
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -23,6 +23,14 @@ pub const BUS: &str = "keep:bus";
 /// The kind of message on [`BUS`] that says: what you know of denied callers may be wrong.
 pub const BUS_LIMITS: u8 = 1;
 
+/// The kind of message on [`BUS`] that says which sessions have ended: a
+/// [`Revocation`](crate::Revocation).
+pub const BUS_SESSIONS: u8 = 2;
+
+/// The kind of message on [`BUS`] that says what was purged from caches: an
+/// [`Invalidation`](crate::Invalidation).
+pub const BUS_CACHES: u8 = 3;
+
 /// The name of the rule whose keys carry no rule name.
 pub const DEFAULT_RULE: &str = "default";
 
@@ -116,6 +124,215 @@ pub struct BlockKey<'a> {
     pub user: UserPart<'a>,
 }
 
+/// The name of what keeps a holder's sessions: `session:{tenant}:{user}`, a hash with a field for
+/// each session of the user; or `session:{tenant}:~h{hash}`, with the one session that has no user
+/// yet.
+///
+/// ```
+/// use tower_keep_core::{TenantId, UserId, key::{Holder, SessionKey}};
+///
+/// let (tenant, user) = (TenantId::new("acme")?, UserId::new("42")?);
+/// let key = SessionKey { tenant: &tenant, holder: Holder::User(&user) };
+/// assert_eq!(key.spell(), "session:acme:42");
+/// # Ok::<_, tower_keep_core::InvalidId>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SessionKey<'a> {
+    /// Whose sessions they are.
+    pub tenant: &'a TenantId,
+    /// Who holds them.
+    pub holder: Holder<'a>,
+}
+
+/// The name of something cached: `cache:{tenant}:{kind}:{hash}`.
+///
+/// ```
+/// use tower_keep_core::{TenantId, key::CacheKey};
+///
+/// let tenant = TenantId::new("acme")?;
+/// let key = CacheKey { tenant: &tenant, kind: "http", hash: [0xab; 16] };
+/// assert_eq!(key.spell(), "cache:acme:http:abababababababababababababababab");
+/// # Ok::<_, tower_keep_core::InvalidId>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CacheKey<'a> {
+    /// Whose it is.
+    pub tenant: &'a TenantId,
+    /// What kind of thing it is, in characters that ids keep: `http` for responses.
+    pub kind: &'a str,
+    /// A hash of what it answers. It only names the entry: who reads it compares the whole.
+    pub hash: [u8; 16],
+}
+
+impl CacheKey<'_> {
+    /// The key.
+    pub fn spell(&self) -> String {
+        let mut key = String::with_capacity(64);
+        key.push_str("cache:");
+        push_tenant(&mut key, self.tenant);
+        key.push(':');
+        push_id(&mut key, self.kind);
+        key.push(':');
+        push_hex(&mut key, &self.hash);
+        key
+    }
+}
+
+/// The name of a cached query's result: `query:{tenant}:{hash}`.
+///
+/// ```
+/// use tower_keep_core::{TenantId, key::QueryKey};
+///
+/// let tenant = TenantId::new("acme")?;
+/// let key = QueryKey { tenant: &tenant, hash: [0xab; 16] };
+/// assert_eq!(key.spell(), "query:acme:abababababababababababababababab");
+/// # Ok::<_, tower_keep_core::InvalidId>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct QueryKey<'a> {
+    /// Whose it is.
+    pub tenant: &'a TenantId,
+    /// A hash of the query and its parameters. It only names the entry: who reads it compares the
+    /// whole.
+    pub hash: [u8; 16],
+}
+
+impl QueryKey<'_> {
+    /// The key.
+    pub fn spell(self) -> String {
+        let mut key = String::with_capacity(64);
+        key.push_str("query:");
+        push_tenant(&mut key, self.tenant);
+        key.push(':');
+        push_hex(&mut key, &self.hash);
+        key
+    }
+}
+
+/// The name of a cached answer of a language model: `ai:{tenant}:{model}:{hash}`, with `~none` where
+/// a request names no model.
+///
+/// ```
+/// use tower_keep_core::{TenantId, key::AiKey};
+///
+/// let tenant = TenantId::new("acme")?;
+/// let key = AiKey { tenant: &tenant, model: "gpt-5", hash: [0xab; 16] };
+/// assert_eq!(key.spell(), "ai:acme:gpt-5:abababababababababababababababab");
+/// # Ok::<_, tower_keep_core::InvalidId>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AiKey<'a> {
+    /// Whose it is.
+    pub tenant: &'a TenantId,
+    /// Which model's, as the request spells it; empty where it names none.
+    pub model: &'a str,
+    /// A hash of the request. It only names the entry: who reads it compares the whole.
+    pub hash: [u8; 16],
+}
+
+impl AiKey<'_> {
+    /// The key.
+    pub fn spell(self) -> String {
+        let mut key = String::with_capacity(64);
+        key.push_str("ai:");
+        push_tenant(&mut key, self.tenant);
+        key.push(':');
+        if self.model.is_empty() {
+            key.push_str("~none");
+        } else {
+            push_id(&mut key, self.model);
+        }
+        key.push(':');
+        push_hex(&mut key, &self.hash);
+        key
+    }
+}
+
+/// The name of something cached that has an id: `cache:{tenant}:{kind}:{id}`.
+///
+/// ```
+/// use tower_keep_core::{TenantId, key::NamedKey};
+///
+/// let tenant = TenantId::new("acme")?;
+/// let key = NamedKey { tenant: &tenant, kind: "prescription", id: "17:a" };
+/// assert_eq!(key.spell(), "cache:acme:prescription:17%3Aa");
+/// # Ok::<_, tower_keep_core::InvalidId>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NamedKey<'a> {
+    /// Whose it is.
+    pub tenant: &'a TenantId,
+    /// What kind of thing it is.
+    pub kind: &'a str,
+    /// Which of them.
+    pub id: &'a str,
+}
+
+impl NamedKey<'_> {
+    /// The key.
+    pub fn spell(self) -> String {
+        let mut key = String::with_capacity(64);
+        key.push_str("cache:");
+        push_tenant(&mut key, self.tenant);
+        key.push(':');
+        push_id(&mut key, self.kind);
+        key.push(':');
+        push_id(&mut key, self.id);
+        key
+    }
+}
+
+/// The name of a tenant's generations, which say what of its caches was purged:
+/// `cache:{tenant}:~gen`.
+///
+/// ```
+/// use tower_keep_core::{TenantId, key::GenerationsKey};
+///
+/// let tenant = TenantId::new("acme")?;
+/// assert_eq!(GenerationsKey { tenant: &tenant }.spell(), "cache:acme:~gen");
+/// # Ok::<_, tower_keep_core::InvalidId>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct GenerationsKey<'a> {
+    /// Whose caches they are about.
+    pub tenant: &'a TenantId,
+}
+
+impl GenerationsKey<'_> {
+    /// The key.
+    pub fn spell(self) -> String {
+        let mut key = String::with_capacity(48);
+        key.push_str("cache:");
+        push_tenant(&mut key, self.tenant);
+        key.push_str(":~gen");
+        key
+    }
+}
+
+/// Who holds sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Holder<'a> {
+    /// A user.
+    User(&'a UserId),
+    /// Nobody known: the one session with this public id.
+    Anonymous([u8; 16]),
+}
+
+impl SessionKey<'_> {
+    /// The key as text. It is the only one that a command touches, so it needs no hash tag.
+    pub fn spell(&self) -> String {
+        let mut key = String::with_capacity(64);
+        key.push_str("session:");
+        push_tenant(&mut key, self.tenant);
+        key.push(':');
+        match self.holder {
+            Holder::User(user) => push_id(&mut key, user.as_str()),
+            Holder::Anonymous(id) => push_hash(&mut key, &id),
+        }
+        key
+    }
+}
+
 impl BlockKey<'_> {
     /// The key as text; see [`CounterKey::spell`].
     pub fn spell(&self, tagged: bool) -> String {
@@ -156,10 +373,7 @@ impl CounterKey<'_> {
 fn caller(tenant: &TenantId, user: UserPart<'_>, tagged: bool) -> String {
     let mut key = String::with_capacity(64);
     key.push_str(if tagged { "ratelimit:{" } else { "ratelimit:" });
-    match tenant.name() {
-        Some(name) => push_id(&mut key, name),
-        None => key.push_str("~none"),
-    }
+    push_tenant(&mut key, tenant);
     key.push_str(if tagged { "}:" } else { ":" });
     match user {
         UserPart::All => key.push('*'),
@@ -168,6 +382,13 @@ fn caller(tenant: &TenantId, user: UserPart<'_>, tagged: bool) -> String {
         UserPart::Unidentified => key.push_str("~none"),
     }
     key
+}
+
+fn push_tenant(key: &mut String, tenant: &TenantId) {
+    match tenant.name() {
+        Some(name) => push_id(key, name),
+        None => key.push_str("~none"),
+    }
 }
 
 fn push_id(key: &mut String, id: &str) {
@@ -182,12 +403,20 @@ fn push_id(key: &mut String, id: &str) {
     key.extend(utf8_percent_encode(rest, ESCAPED));
     if key.len() - start > MAX_PART {
         key.truncate(start);
-        key.push_str("~h");
-        for byte in Sha256::digest(id).iter().take(16) {
-            // Writing to a `String` cannot fail.
-            let _ = write!(key, "{byte:02x}");
-        }
+        push_hash(key, &Sha256::digest(id));
     }
+}
+
+/// What stands for something that is known by its hash only.
+fn push_hash(key: &mut String, digest: &[u8]) {
+    key.push_str("~h");
+    push_hex(key, digest.first_chunk::<16>().unwrap_or(&[0; 16]));
+}
+
+/// By hand: formatting would cost more than all else of a key.
+fn push_hex(key: &mut String, bytes: &[u8; 16]) {
+    let digit = |nibble: u8| char::from(nibble + if nibble < 10 { b'0' } else { b'a' - 10 });
+    key.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
 }
 
 fn push_address(key: &mut String, address: ClientAddr) {
@@ -280,6 +509,31 @@ mod tests {
         }
         let block = BlockKey { tenant: &none, user: UserPart::Address(v4) };
         assert_eq!(block.spell(true), "ratelimit:{~none}:~ip-192.0.2.1:*:~block");
+    }
+
+    #[test]
+    fn sessions_lie_under_their_user_or_under_their_own_hash() {
+        let tenant = TenantId::new("a:c").unwrap();
+        let user = UserId::new("~h00").unwrap();
+        let key = |holder| SessionKey { tenant: &tenant, holder }.spell();
+        assert_eq!(key(Holder::User(&user)), "session:a%3Ac:%7Eh00");
+        let anonymous = "session:a%3Ac:~h0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a";
+        assert_eq!(key(Holder::Anonymous([10; 16])), anonymous);
+        let none = SessionKey { tenant: &TenantId::NONE, holder: Holder::User(&user) };
+        assert_eq!(none.spell(), "session:~none:%7Eh00");
+    }
+
+    #[test]
+    fn a_model_cannot_shift_the_parts_of_a_key_or_make_it_long() {
+        let tenant = TenantId::new("a").unwrap();
+        let key = |model| AiKey { tenant: &tenant, model, hash: [0; 16] }.spell();
+        let zeros = "0".repeat(32);
+        for (model, spelled) in
+            [("gpt-4o", "gpt-4o"), ("x:y", "x%3Ay"), ("", "~none"), ("~none", "%7Enone")]
+        {
+            assert_eq!(key(model), format!("ai:a:{spelled}:{zeros}"));
+        }
+        assert!(key(&"é".repeat(4000)).len() < 80);
     }
 
     #[test]

@@ -58,6 +58,7 @@ impl<O: Outcome> Instruments<O> {
         Observation { instruments: self, waiting_since: None, open: true }
     }
 
+    #[inline]
     fn record(&self, index: usize, label: &'static str, waiting_since: Option<Instant>) {
         let handles = self.handles.get_or_init(Handles::take::<O>);
         if let Some(counter) = handles.outcomes.get(index) {
@@ -114,6 +115,7 @@ impl<O: Outcome> Observation<O> {
     }
 
     /// The request ended thus.
+    #[inline]
     pub fn finish(mut self, outcome: O) {
         self.open = false;
         self.instruments.record(outcome.index(), outcome.label(), self.waiting_since);

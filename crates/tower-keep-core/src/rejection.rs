@@ -3,13 +3,11 @@
 use std::{borrow::Cow, num::NonZeroU64};
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts,
-};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Map, Value};
 
-use crate::ResponseBody;
+use crate::{Head, ResponseBody};
 
 /// What `grpc-message` may not hold as it is (gRPC over HTTP/2, `Percent-Encoded`).
 const GRPC_MESSAGE: &AsciiSet = &CONTROLS.add(b'%');
@@ -24,8 +22,12 @@ pub enum GrpcCode {
     PermissionDenied = 7,
     /// A quota is used up.
     ResourceExhausted = 8,
+    /// The service has failed.
+    Internal = 13,
     /// The service cannot answer now.
     Unavailable = 14,
+    /// The caller is not known, or not any more.
+    Unauthenticated = 16,
 }
 
 /// The language in which a refused caller has to be answered.
@@ -43,8 +45,9 @@ pub enum Dialect {
 
 impl Dialect {
     /// The dialect that a request speaks, told by its method and content type.
-    pub fn of(head: &Parts) -> Self {
-        let content_type = head.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    pub fn of<'a>(head: impl Into<Head<'a>>) -> Self {
+        let head = head.into();
+        let content_type = head.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
         let after = |prefix: &[u8]| {
             content_type
                 .filter(|value| value.len() >= prefix.len())
@@ -56,7 +59,7 @@ impl Dialect {
             Self::Grpc
         } else if after(b"application/grpc-web") || after(b"application/grpc-web-text") {
             Self::GrpcWeb
-        } else if head.method == Method::HEAD {
+        } else if *head.method() == Method::HEAD {
             Self::HttpHead
         } else {
             Self::Http
@@ -203,7 +206,7 @@ impl Rejection {
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
+    use http::{Request, request::Parts};
     use http_body::Body as _;
     use http_body_util::{BodyExt as _, Empty};
 

@@ -19,6 +19,7 @@ impl RouteTemplate {
     }
 
     /// The template as text.
+    #[inline]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -34,6 +35,7 @@ impl RouteTemplate {
     /// request.extensions_mut().insert(RouteTemplate::new("/items/{id}"));
     /// assert_eq!(RouteTemplate::of(request.extensions()), Some("/items/{id}"));
     /// ```
+    #[inline]
     pub fn of(extensions: &Extensions) -> Option<&str> {
         let told = extensions.get::<Self>().map(Self::as_str);
         #[cfg(feature = "axum")]

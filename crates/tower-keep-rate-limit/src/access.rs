@@ -70,6 +70,10 @@ impl AccessList {
         self.tenants.is_empty() && self.users.is_empty() && self.networks.is_empty()
     }
 
+    pub(crate) fn has_networks(&self) -> bool {
+        !self.networks.is_empty()
+    }
+
     pub(crate) fn has(&self, subject: &Subject<'_>) -> bool {
         let has_user = |user: &UserId| {
             !self.users.is_empty() && self.users.contains(&(subject.tenant().clone(), user.clone()))
@@ -96,7 +100,7 @@ mod tests {
     use tower_keep_core::{PeerAddr, Principal, TrustedProxies};
 
     use super::*;
-    use crate::endpoint::GrpcEndpoints;
+    use crate::{endpoint::GrpcEndpoints, subject::Wants};
 
     fn head(tenant: &str, user: &str, ip: &str) -> Parts {
         let (mut head, ()) = Request::new(()).into_parts();
@@ -129,7 +133,12 @@ mod tests {
             ("acme", "8", "2001:db8:9::8", true),
         ] {
             let head = head(tenant, user, ip);
-            let subject = Subject::of(&head, &TrustedProxies::none(), &GrpcEndpoints::Unmatched);
+            let subject = Subject::of(
+                (&head).into(),
+                &TrustedProxies::none(),
+                &GrpcEndpoints::Unmatched,
+                Wants::ALL,
+            );
             assert_eq!(list.has(&subject), expected, "{tenant} {user} {ip}");
         }
         let mut error = ConfigError::default();

@@ -74,12 +74,54 @@ impl Caller {
     }
 }
 
+/// Whoever acts, as the limits count them: the user, also one whom nobody has verified yet. Of a
+/// principal without a user, **everybody of its tenant**: name the [`address`](Caller::address) of
+/// whoever is meant.
 impl From<&Principal> for Caller {
     fn from(principal: &Principal) -> Self {
         let caller = Self::tenant(principal.tenant().clone());
-        match principal.user() {
+        match principal.claimed_user() {
             Some(user) => caller.user(user.clone()),
             None => caller,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tower_keep_core::{Answer, StoreError, VerifyUser};
+
+    use super::*;
+
+    /// A session that nobody has looked for yet.
+    struct Unseen(UserId);
+
+    impl VerifyUser for Unseen {
+        fn claimed_user(&self) -> Option<&UserId> {
+            Some(&self.0)
+        }
+
+        fn verified_user(&self) -> Option<&UserId> {
+            None
+        }
+
+        fn verify_user(self: Arc<Self>) -> Answer<Result<Option<UserId>, StoreError>> {
+            Answer::ready(Ok(Some(self.0.clone())))
+        }
+
+        fn is_personal(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn a_user_who_is_not_verified_yet_is_not_their_whole_tenant() {
+        let (tenant, user) = (TenantId::new("acme").unwrap(), UserId::new("42").unwrap());
+        let principal = Principal::new(tenant).with_session(Arc::new(Unseen(user.clone())));
+        let caller = Caller::from(&principal);
+        assert_eq!(caller.subject().user(), Some(&user), "whom the limits count");
+        assert_eq!(caller.subject().blocks().len(), 2);
     }
 }

@@ -18,7 +18,7 @@ pub struct RuleStanding {
     pub limit: u64,
     /// What the request cost.
     pub cost: u64,
-    /// How much more fits now.
+    /// How much more fits now; 0 where nobody was asked, because the cost never fits.
     pub remaining: u64,
     /// In how long there is nothing more to wait for.
     pub resets_in: Duration,
@@ -29,7 +29,7 @@ pub struct RuleStanding {
 }
 
 /// How the rules stand that a request was checked against, in the order given to the layer. Of a
-/// denial that was known without asking the store, the rules that deny.
+/// denial that was clear without asking the store, the rules that deny.
 ///
 /// In the request's extensions for the rules with
 /// [`tell_handlers`](crate::Rule::tell_handlers); in the response's, for all, with

@@ -27,13 +27,17 @@ use crate::{
 
 /// How many are remembered; further ones take the place of those that are asked for least.
 const CAPACITY: usize = 100_000;
+/// How long a denial is believed by a rule with a late cost: what others have reserved may come
+/// back at any time, in processes that do not tell.
+const LATE: Duration = Duration::from_millis(100);
 
 /// What the server has said about denied callers, for as long as it holds.
 ///
 /// It holds until the moment the server told, by the clock of this process. The server's answer was
 /// given some time between the question and its arrival: a denial is believed from the one, so that
-/// nobody is kept out too long, and told from the other, so that waiting is enough. It holds until somebody says on the bus that it may not. Where the bus is not live, nothing
-/// is believed and nothing remembered.
+/// nobody is kept out too long, and told from the other, so that waiting is enough. It holds until
+/// somebody says on the bus that it may not. Where the bus is not live, nothing is believed and
+/// nothing remembered.
 pub(crate) struct Denials {
     known: Cache<u128, Denial>,
     /// Callers choose parts of the keys; a secret keeps them from choosing collisions.
@@ -55,11 +59,21 @@ struct Denial {
     remaining: u64,
 }
 
+/// A limit whose denial would be remembered.
+#[derive(Clone, Copy)]
+struct Memorable {
+    key: u128,
+    terms: Terms,
+    cost: u64,
+    /// For how long it is believed at most.
+    most: Duration,
+}
+
 /// What is asked now, to be remembered if it is denied.
 pub(crate) struct Asking {
     at: Instant,
     epoch: u64,
-    limits: ArrayVec<Option<(u128, Terms, u64)>, MAX_LIMITS>,
+    limits: ArrayVec<Option<Memorable>, MAX_LIMITS>,
     blocks: ArrayVec<u128, 2>,
 }
 
@@ -116,6 +130,13 @@ impl Denials {
         self.known.clear();
     }
 
+    /// Forgets what is remembered under these fingerprints: something has come back there.
+    pub(crate) fn forget_these(&self, fingerprints: &[u128]) {
+        for fingerprint in fingerprints {
+            self.known.remove(fingerprint);
+        }
+    }
+
     /// What is known of this check.
     pub(crate) fn ask(&self, limits: &[Limit<'_>], blocks: &[BlockKey<'_>]) -> Known {
         if self.bus.state() != BusState::Live || limits.iter().all(|limit| limit.cost == 0) {
@@ -139,25 +160,26 @@ impl Denials {
             return;
         }
         let answered = Instant::now();
-        let deny = |wait: u64, asked, remaining| {
+        let deny = |wait: u64, most: Duration, asked, remaining| {
             let wait = Duration::from_millis(wait);
             let (believed_until, told_until) =
-                (asking.at.checked_add(wait)?, answered.checked_add(wait)?);
+                (asking.at.checked_add(wait.min(most))?, answered.checked_add(wait)?);
             Some(Denial { believed_until, told_until, asked, remaining })
         };
         let mut learned: ArrayVec<(u128, Denial), { MAX_LIMITS + 2 }> = ArrayVec::new();
         for (limit, standing) in asking.limits.iter().zip(&verdict.limits) {
-            let Some((key, terms, cost)) = *limit else { continue };
+            let Some(Memorable { key, terms, cost, most }) = *limit else { continue };
             if standing.wait_ms == 0 || standing.wait_ms == NEVER {
                 continue;
             }
-            let denial = deny(standing.wait_ms, Some((terms, cost)), standing.remaining);
+            let denial = deny(standing.wait_ms, most, Some((terms, cost)), standing.remaining);
             learned.extend(denial.map(|denial| (key, denial)));
         }
         if verdict.blocked_ms > 0 {
             // Which of the blocks it was is not told. The narrowest is asked for only with this
             // very caller, and its tenant's is asked for with it.
-            let denial = asking.blocks.last().copied().zip(deny(verdict.blocked_ms, None, 0));
+            let denial = deny(verdict.blocked_ms, Duration::MAX, None, 0);
+            let denial = asking.blocks.last().copied().zip(denial);
             learned.extend(denial);
         }
         for (key, denial) in learned {
@@ -192,7 +214,7 @@ impl Denials {
         }
         let mut denied = verdict.blocked_ms > 0;
         for limit in &asking.limits {
-            let known = limit.and_then(|(key, terms, cost)| {
+            let known = limit.and_then(|Memorable { key, terms, cost, .. }| {
                 let denial = self.known.get(&key)?;
                 let (denied, least) = denial.asked?;
                 let wait = left(&denial).filter(|_| denied == terms && cost >= least)?;
@@ -206,12 +228,18 @@ impl Denials {
 
     /// What a denial by this limit would be remembered under. One that is watched only denies
     /// nothing; one that is settled later may have room again before it resets.
-    fn memorable(&self, limit: &Limit<'_>) -> Option<(u128, Terms, u64)> {
-        let denies = !limit.shadow && !limit.late && limit.cost > 0;
-        denies.then(|| (self.fingerprint(&limit.key), limit.terms(), limit.cost))
+    fn memorable(&self, limit: &Limit<'_>) -> Option<Memorable> {
+        let denies = !limit.shadow && limit.cost > 0;
+        denies.then(|| Memorable {
+            key: self.fingerprint(&limit.key),
+            terms: limit.terms(),
+            cost: limit.cost,
+            most: if limit.late { LATE } else { Duration::MAX },
+        })
     }
 
-    fn fingerprint(&self, key: &impl Hash) -> u128 {
+    /// What the denials by this counter are remembered under.
+    pub(crate) fn fingerprint(&self, key: &impl Hash) -> u128 {
         let mut hasher = SipHasher13::new_with_keys(self.secret.0, self.secret.1);
         key.hash(&mut hasher);
         hasher.finish128().as_u128()

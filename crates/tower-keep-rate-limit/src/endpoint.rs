@@ -6,8 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use http::request::Parts;
-use tower_keep_core::{Dialect, RouteTemplate, TenantId};
+use tower_keep_core::{Dialect, Head, RouteTemplate, TenantId};
 
 /// The most tenants whose gRPC methods are remembered.
 const MAX_TENANTS: usize = 10_000;
@@ -30,12 +29,12 @@ impl GrpcEndpoints {
     }
 
     /// The endpoint of a request, if it is a known one.
-    pub(crate) fn of<'a>(&self, head: &'a Parts, tenant: &TenantId) -> Option<&'a str> {
-        let template = RouteTemplate::of(&head.extensions);
+    pub(crate) fn of<'a>(&self, head: Head<'a>, tenant: &TenantId) -> Option<&'a str> {
+        let template = RouteTemplate::of(head.extensions());
         if template.is_some() || matches!(self, Self::Unmatched) || !Dialect::of(head).is_grpc() {
             return template;
         }
-        Some(head.uri.path()).filter(|path| self.knows(path, tenant))
+        Some(head.uri().path()).filter(|path| self.knows(path, tenant))
     }
 
     fn knows(&self, path: &str, tenant: &TenantId) -> bool {
@@ -56,7 +55,7 @@ impl GrpcEndpoints {
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
+    use http::{Request, request::Parts};
 
     use super::*;
 
@@ -70,7 +69,7 @@ mod tests {
         let tenant = TenantId::new("acme").unwrap();
         let listed = GrpcEndpoints::Listed(HashSet::from(["/a.B/C".to_owned()]));
         let of = |endpoints: &GrpcEndpoints, path: &str, kind: &str| {
-            endpoints.of(&call(path, kind), &tenant).map(str::to_owned)
+            endpoints.of((&call(path, kind)).into(), &tenant).map(str::to_owned)
         };
         assert_eq!(of(&listed, "/a.B/C", "application/grpc").as_deref(), Some("/a.B/C"));
         assert_eq!(of(&listed, "/a.B/D", "application/grpc"), None);
@@ -78,7 +77,7 @@ mod tests {
         assert_eq!(of(&GrpcEndpoints::Unmatched, "/a.B/C", "application/grpc"), None);
         let mut routed = call("/a.B/D", "application/grpc");
         routed.extensions.insert(RouteTemplate::new("/t"));
-        assert_eq!(listed.of(&routed, &tenant), Some("/t"));
+        assert_eq!(listed.of((&routed).into(), &tenant), Some("/t"));
     }
 
     #[test]

@@ -6,26 +6,16 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response, request::Parts};
+use http::{Request, Response};
 use pin_project_lite::pin_project;
-use tower_keep_core::{Answer, Dialect, Observation, Rejection, ResponseBody, StoreError};
+use tower_keep_core::{Dialect, Head, Observation, Rejection, ResponseBody};
 use tower_service::Service;
 
 use crate::{
-    fields::Fields,
-    limiter::{Extras, Limiter, Pending},
+    limiter::{After, Limiter, Pending},
     outcome::RateLimitOutcome,
     policy::Decision,
-    store::Verdict,
 };
-
-/// What is done to whatever answer is given.
-#[derive(Default)]
-pub(crate) struct After {
-    pub(crate) fields: Fields,
-    pub(crate) exposed: Option<RateLimitOutcome>,
-    pub(crate) extras: Extras,
-}
 
 pin_project! {
     /// The answer of [`RateLimit`](crate::RateLimit) on its way.
@@ -45,7 +35,7 @@ pin_project! {
     where
         S: Service<Request<B>>,
     {
-        Asking { answer: Answer<Result<Verdict, StoreError>>, asked: Option<Asked<S, B>> },
+        Asking { asked: Option<Box<Asked<S, B>>> },
         Calling { #[pin] future: S::Future },
         Refused { refusal: Option<(Box<Rejection>, Dialect)> },
     }
@@ -54,8 +44,7 @@ pin_project! {
 /// What is kept while the store is asked.
 struct Asked<S, B> {
     service: S,
-    head: Parts,
-    body: B,
+    request: Request<B>,
     pending: Box<Pending>,
     limiter: Arc<Limiter>,
     observation: Observation<RateLimitOutcome>,
@@ -74,14 +63,14 @@ where
     }
 
     pub(crate) fn asking(
-        answer: Answer<Result<Verdict, StoreError>>,
         pending: Box<Pending>,
-        (service, head, body): (S, Parts, B),
+        (service, request): (S, Request<B>),
         limiter: Arc<Limiter>,
         observation: Observation<RateLimitOutcome>,
     ) -> Self {
-        let asked = Asked { service, head, body, pending, limiter, observation };
-        Self { state: State::Asking { answer, asked: Some(asked) }, after: After::default() }
+        let asked = Asked { service, request, pending, limiter, observation };
+        let asked = Some(Box::new(asked));
+        Self { state: State::Asking { asked }, after: After::default() }
     }
 }
 
@@ -104,51 +93,67 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         const DONE: &str = "`RateLimitFuture` polled after completion";
         let mut this = self.project();
-        let mut response = loop {
+        loop {
             match this.state.as_mut().project() {
-                StateProjection::Asking { answer, asked } => {
+                StateProjection::Asking { asked } => {
+                    let answer = &mut asked.as_mut().expect(DONE).pending.answer;
                     let result = ready!(Pin::new(answer).poll(cx));
-                    let Asked { mut service, mut head, body, pending, limiter, observation } =
-                        asked.take().expect(DONE);
-                    let ((decision, outcome), extras) = limiter.conclude(&head, *pending, result);
+                    let Asked { mut service, mut request, pending, limiter, observation } =
+                        *asked.take().expect(DONE);
+                    let after = &mut *this.after;
+                    let head = Head::from(&request);
+                    let (decision, outcome) = limiter.conclude(head, *pending, &result, after);
                     observation.finish(outcome);
-                    let (state, fields) = match decision {
-                        Decision::Pass(fields) => {
-                            extras.tell_inside(&mut head.extensions);
-                            let future = service.call(Request::from_parts(head, body));
-                            (State::Calling { future }, fields)
+                    after.exposed = Some(outcome).filter(|_| limiter.expose_outcome);
+                    let state = match decision {
+                        Decision::Pass => {
+                            after.extras.tell_inside(request.extensions_mut());
+                            State::Calling { future: service.call(request) }
                         }
-                        Decision::Refuse(rejection, fields) => {
-                            let refusal = Some((rejection, Dialect::of(&head)));
-                            (State::Refused { refusal }, fields)
+                        Decision::Refuse(rejection) => {
+                            State::Refused { refusal: Some((rejection, Dialect::of(&request))) }
                         }
                     };
-                    let exposed = Some(outcome).filter(|_| limiter.expose_outcome);
-                    *this.after = After { fields, exposed, extras };
                     this.state.set(state);
                 }
                 StateProjection::Calling { future } => {
-                    let response = ready!(future.poll(cx))?;
-                    break match this.after.extras.take_closing() {
-                        None => response.map(ResponseBody::inner),
-                        Some(closing) => {
-                            let closing = closing.answered();
-                            response.map(|body| ResponseBody::watched(body, closing))
-                        }
+                    let mut response = ready!(future.poll(cx))?;
+                    // Moved once, where nothing is to be said.
+                    if this.after.is_nothing() {
+                        return Poll::Ready(Ok(response.map(ResponseBody::inner)));
+                    }
+                    this.after.tell(&mut response);
+                    let Some(closing) = this.after.extras.take_closing() else {
+                        return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                     };
+                    let closing = closing.answered();
+                    let watched = |body| ResponseBody::watched(body, closing);
+                    return Poll::Ready(Ok(response.map(watched)));
                 }
                 StateProjection::Refused { refusal } => {
                     let (rejection, dialect) = refusal.take().expect(DONE);
-                    break rejection.into_response(dialect);
+                    let mut response = rejection.into_response(dialect);
+                    this.after.tell(&mut response);
+                    return Poll::Ready(Ok(response));
                 }
             }
-        };
-        let After { fields, exposed, mut extras } = std::mem::take(this.after);
-        fields.write(response.headers_mut());
-        if let Some(outcome) = exposed {
+        }
+    }
+}
+
+impl After {
+    #[inline]
+    const fn is_nothing(&self) -> bool {
+        self.fields.is_none() && self.exposed.is_none() && self.extras.is_none()
+    }
+
+    /// Says in the answer's head what is to be said there.
+    #[inline]
+    fn tell<B>(&mut self, response: &mut Response<B>) {
+        self.fields.write(response.headers_mut());
+        if let Some(outcome) = self.exposed {
             response.extensions_mut().insert(outcome);
         }
-        extras.tell_outside(response.extensions_mut());
-        Poll::Ready(Ok(response))
+        self.extras.tell_outside(response.extensions_mut());
     }
 }

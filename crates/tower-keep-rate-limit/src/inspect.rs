@@ -9,9 +9,9 @@ use crate::{
     decision::{RateLimitDecision, RuleStanding},
     layer::RateLimitLayer,
     limiter::Limiter,
-    question::Question,
+    question::{Limits, Question},
     rule::MAX_WINDOW,
-    store::LimitStore,
+    store::LimitStore as _,
 };
 
 /// How a caller stands.
@@ -69,7 +69,7 @@ impl RateLimits {
     /// [`StoreError`] when the store failed.
     pub async fn peek(&self, caller: &Caller) -> Result<CallerStanding, StoreError> {
         let limiter = &self.limiter;
-        let rules = limiter.rules.load_full();
+        let rules = Arc::clone(&limiter.setup.get().rules);
         let question = Question::about(&rules, limiter.plans.as_deref(), caller);
         let nothing = CallerStanding { rules: Arc::default(), blocked_for: None };
         if question.is_empty() {
@@ -77,7 +77,9 @@ impl RateLimits {
         }
         let answer = {
             let subject = caller.subject();
-            limiter.store.check(&question.limits(&rules, &subject), &subject.blocks())
+            let mut limits = Limits::new();
+            question.put_limits(&mut limits, &rules, &subject);
+            limiter.store.any().check(&limits, &subject.blocks())
         };
         let verdict = answer.await?;
         let decision = RateLimitDecision::of(&rules, &question, &verdict, |_| true);
@@ -97,15 +99,16 @@ impl RateLimits {
     /// [`StoreError`] when the store failed, or the others could not be told.
     pub async fn reset(&self, caller: &Caller) -> Result<(), StoreError> {
         let limiter = &self.limiter;
-        let rules = limiter.rules.load_full();
+        let rules = Arc::clone(&limiter.setup.get().rules);
         let question = Question::about(&rules, limiter.plans.as_deref(), caller);
         let answer = {
-            let limits = question.limits(&rules, &caller.subject());
+            let mut limits = Limits::new();
+            question.put_limits(&mut limits, &rules, &caller.subject());
             let keys: Vec<_> = limits.iter().map(|limit| limit.key).collect();
             if let Some(fallback) = &limiter.fallback {
                 drop(fallback.reset(&keys));
             }
-            limiter.store.reset(&keys)
+            limiter.store.any().reset(&keys)
         };
         answer.await
     }
@@ -140,7 +143,7 @@ impl RateLimits {
             if let Some(fallback) = &self.limiter.fallback {
                 drop(fallback.block(*block, for_ms));
             }
-            self.limiter.store.block(*block, for_ms)
+            self.limiter.store.any().block(*block, for_ms)
         };
         answer.await
     }

@@ -7,6 +7,7 @@ use std::sync::{
 };
 
 use arrayvec::ArrayVec;
+use bytes::Bytes;
 use tower_keep_core::{CostUnit, LateCost, SettleCost, WatchBody};
 
 use crate::{
@@ -182,8 +183,8 @@ impl Closing {
 }
 
 impl WatchBody for Closing {
-    fn data(&self, bytes: usize) {
-        self.0.add(CostUnit::BYTES, bytes as u64);
+    fn data(&self, data: &Bytes) {
+        self.0.add(CostUnit::BYTES, data.len() as u64);
     }
 
     fn end(&self) {

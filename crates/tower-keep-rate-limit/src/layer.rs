@@ -2,11 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
 use http::request::Parts;
 use tower_keep_core::{ConfigError, TrustedProxies, time::millis};
 use tower_layer::Layer;
@@ -15,13 +14,14 @@ use crate::{
     access::AccessList,
     endpoint::GrpcEndpoints,
     fields::FieldChoice,
-    limiter::{Limiter, Lists, OnUnidentified},
+    limiter::{Limiter, OnUnidentified, Store},
     memory::MemoryStore,
     names::RuleNames,
     plans::Plans,
     rule::{MAX_WINDOW, Rule},
     rules::Rules,
     service::RateLimit,
+    setup::{Lists, Newest},
     skip::Skip,
     store::LimitStore,
 };
@@ -76,20 +76,70 @@ impl RateLimitLayer {
     /// the next request on. Counters stay: a limit that is raised admits at once, one that is
     /// lowered counts what was counted.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep_core::TenantId;
+    /// use tower_keep_rate_limit::{Caller, RateLimitLayer, Rule};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let minute = Duration::from_secs(60);
+    /// let layer =
+    ///     RateLimitLayer::builder().memory().rule(Rule::per_tenant(100, minute)).build()?;
+    /// layer.reload_rules([Rule::per_tenant(200, minute).burst_rule(20, Duration::from_secs(1))])?;
+    /// let stands = layer.limits().peek(&Caller::tenant(TenantId::new("acme")?)).await?;
+    /// let limits: Vec<_> = stands.rules.iter().map(|rule| (&*rule.rule, rule.limit)).collect();
+    /// assert_eq!(limits, [("tenant", 200), ("tenant-burst", 20)]);
+    /// // What is wrong changes nothing.
+    /// assert!(layer.reload_rules([Rule::per_tenant(1, Duration::ZERO)]).is_err());
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`RateLimitLayerBuilder::build`]. The rules stay as they are.
     pub fn reload_rules(&self, rules: impl IntoIterator<Item = Rule>) -> Result<(), ConfigError> {
         let limiter = &self.limiter;
         let rules = Rules::new(rules.into_iter().collect(), limiter.key_life_ms)?;
-        let _alone = limiter.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        limiter.names.exchange(limiter.rules.load().all(), rules.all())?;
-        limiter.rules.store(Arc::new(rules));
-        Ok(())
+        limiter.setup.exchange(|setup| {
+            limiter.names.exchange(setup.rules.all(), rules.all())?;
+            setup.rules = Arc::new(rules);
+            Ok(())
+        })
     }
 
     /// Puts other lists in the place of those of [`RateLimitLayerBuilder::allow`] and
     /// [`RateLimitLayerBuilder::deny`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use http::Request;
+    /// use tower::{Layer, ServiceExt};
+    /// use tower_keep_core::{Principal, TenantId};
+    /// use tower_keep_rate_limit::{AccessList, RateLimitLayer, Rule};
+    /// # use http::Response;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let handler = tower::service_fn(|_: Request<()>| async {
+    /// #     Ok::<_, std::convert::Infallible>(Response::new(()))
+    /// # });
+    /// let (ops, acme) = (TenantId::new("ops")?, TenantId::new("acme")?);
+    /// let layer = RateLimitLayer::builder()
+    ///     .memory()
+    ///     .rule(Rule::per_tenant(0, Duration::from_secs(60)))
+    ///     .allow(AccessList::new().tenant(ops.clone()))
+    ///     .build()?;
+    /// let status = async |tenant: &TenantId| {
+    ///     let mut request = Request::new(());
+    ///     request.extensions_mut().insert(Principal::new(tenant.clone()));
+    ///     layer.layer(handler).oneshot(request).await.map(|answer| answer.status())
+    /// };
+    /// assert_eq!(status(&ops).await?, 200);
+    /// assert_eq!(status(&acme).await?, 429);
+    /// layer.reload_lists(AccessList::new(), AccessList::new().tenant(acme.clone()))?;
+    /// assert_eq!(status(&ops).await?, 429);
+    /// assert_eq!(status(&acme).await?, 403);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     ///
@@ -99,8 +149,10 @@ impl RateLimitLayer {
         allow.validate("allow", &mut error);
         deny.validate("deny", &mut error);
         error.into_result(())?;
-        self.limiter.lists.store(Arc::new(Lists { allow, deny }));
-        Ok(())
+        self.limiter.setup.exchange(|setup| {
+            setup.lists = Arc::new(Lists { allow, deny });
+            Ok(())
+        })
     }
 }
 
@@ -116,7 +168,7 @@ impl<S> Layer<S> for RateLimitLayer {
 #[derive(Clone)]
 #[must_use = "call `build` to get the layer"]
 pub struct RateLimitLayerBuilder {
-    store: Option<Arc<dyn LimitStore>>,
+    store: Option<Store>,
     fallback: Option<Arc<MemoryStore>>,
     rules: Vec<Rule>,
     default_rule: Option<Rule>,
@@ -142,7 +194,7 @@ impl RateLimitLayerBuilder {
 
     /// Counts in this process, in a store that other layers may share.
     pub fn memory_store(mut self, store: Arc<MemoryStore>) -> Self {
-        self.store = Some(store);
+        self.store = Some(Store::Memory(store));
         self.fallback = None;
         self
     }
@@ -159,7 +211,7 @@ impl RateLimitLayerBuilder {
         store: Arc<dyn LimitStore>,
         fallback: Arc<MemoryStore>,
     ) -> Self {
-        self.store = Some(store);
+        self.store = Some(Store::Other(store));
         self.fallback = Some(fallback);
         self
     }
@@ -215,6 +267,20 @@ impl RateLimitLayerBuilder {
     /// `most` paths that each tenant calls are endpoints of their own, further ones `~unmatched`.
     /// The path is the caller's to choose: whoever uses up a tenant's places has the others of
     /// that tenant count as `~unmatched`, so prefer the list.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep_rate_limit::{RateLimitLayer, Rule};
+    ///
+    /// let builder = || {
+    ///     RateLimitLayer::builder().memory().rule(Rule::per_endpoint(100, Duration::from_secs(60)))
+    /// };
+    /// let listed = builder().grpc_methods(["/shop.Orders/Place", "/shop.Orders/Cancel"]).build()?;
+    /// let capped = builder().grpc_methods_up_to(50).build()?;
+    /// assert!(builder().grpc_methods(["/a.B/C"]).grpc_methods_up_to(50).build().is_err());
+    /// # let _ = (listed, capped);
+    /// # Ok::<_, tower_keep_core::ConfigError>(())
+    /// ```
     pub const fn grpc_methods_up_to(mut self, most: usize) -> Self {
         self.grpc_cap = Some(most);
         self
@@ -318,8 +384,7 @@ impl RateLimitLayerBuilder {
         self.names.exchange(&[], rules.all())?;
         Ok(RateLimitLayer {
             limiter: Arc::new(Limiter {
-                rules: ArcSwap::from_pointee(rules),
-                lists: ArcSwap::from_pointee(self.lists),
+                setup: Newest::new(rules, self.lists),
                 plans: self.plans,
                 endpoints,
                 store,
@@ -333,7 +398,6 @@ impl RateLimitLayerBuilder {
                 expose_outcome: self.expose_outcome,
                 expose_decision: self.expose_decision,
                 warned: AtomicBool::new(false),
-                reloading: Mutex::default(),
             }),
         })
     }

@@ -97,12 +97,15 @@
 //! The memory store fails only when it is full of counters that are at their limit: a newcomer then
 //! passes uncounted, or is answered with 503 where a rule is `Closed`.
 //!
-//! In a cluster, while a tenant's slot moves to another node, several rules together may be refused
-//! by the server, which is a failed store; one rule is still counted there, but blocks are not seen.
+//! In a cluster, while a tenant's slot moves to another node, several rules together are waited for
+//! until all their counters have moved, for half of the deadline. New counters do not come together
+//! before the whole slot has moved: that is a failed store. One rule is still counted there, but
+//! blocks are not seen.
 
 mod access;
 mod algorithm;
 mod caller;
+mod creation;
 mod decision;
 #[cfg(feature = "redis")]
 mod denials;
@@ -124,6 +127,7 @@ mod redis;
 mod rule;
 mod rules;
 mod service;
+mod setup;
 mod skip;
 mod store;
 mod subject;
@@ -137,6 +141,7 @@ pub use self::{
     access::AccessList,
     algorithm::Algorithm,
     caller::Caller,
+    creation::CreationLimit,
     decision::{RateLimitDecision, RuleStanding},
     future::RateLimitFuture,
     inspect::{CallerStanding, RateLimits},

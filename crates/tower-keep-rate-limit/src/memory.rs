@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    hash::{BuildHasher as _, Hash, Hasher, RandomState},
+    hash::{BuildHasher as _, RandomState},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -10,31 +10,34 @@ use std::{
 };
 
 use arrayvec::ArrayVec;
-use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use tower_keep_core::{
-    Answer, StoreError, TenantId,
+    Answer, StoreError,
     key::{BlockKey, CounterKey},
     time::Clock,
 };
 
 use crate::{
-    algorithm::{Algorithm, Reading},
+    algorithm::{Algorithm, Reading, Terms},
     store::{Limit, LimitStore, MAX_LIMITS, Settlement, Standing, Verdict},
 };
 
 mod blocks;
+mod fingerprint;
 mod shard;
 
 use self::{
     blocks::Blocks,
+    fingerprint::Secret,
     shard::{Counter, Shard},
 };
 
-/// Counters kept unless told otherwise: about 100 MiB when full.
+/// Counters kept unless told otherwise: about 130 MiB when full.
 const DEFAULT_CAPACITY: usize = 1_000_000;
 const SHARDS: usize = 64;
 /// How many counters of a caller's own shard are tried before another shard is asked for room.
 const PATIENCE: usize = 128;
+/// For how many milliseconds, and more, what the clock showed lately may be over.
+const JUST_NOW: u64 = 100;
 /// How many checks of a shard pass between two visits to another that may lie idle.
 const VISIT_EVERY: usize = 64;
 
@@ -61,7 +64,7 @@ const VISIT_EVERY: usize = 64;
 pub struct MemoryStore {
     shards: Box<[Mutex<Shard>]>,
     blocks: Blocks,
-    secret: (u64, u64),
+    secret: Secret,
     clock: Clock,
     capacity: usize,
     counters: AtomicUsize,
@@ -74,8 +77,7 @@ impl MemoryStore {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             blocks: Blocks::default(),
-            // Callers choose parts of the keys; a secret keeps them from choosing collisions.
-            secret: (random.hash_one(0_u8), random.hash_one(1_u8)),
+            secret: Secret::new(random.hash_one(0_u8), random.hash_one(1_u8)),
             clock: Clock::system(),
             capacity: DEFAULT_CAPACITY,
             counters: AtomicUsize::new(0),
@@ -106,7 +108,14 @@ impl MemoryStore {
         self.len() == 0
     }
 
-    fn decide(&self, limits: &[Limit<'_>], blocks: &[BlockKey<'_>]) -> Result<Verdict, StoreError> {
+    /// Checks, and fills in a verdict that was [made](Verdict::default) without any. In place: a
+    /// verdict is large.
+    pub(crate) fn decide(
+        &self,
+        limits: &[Limit<'_>],
+        blocks: &[BlockKey<'_>],
+        verdict: &mut Verdict,
+    ) -> Result<(), StoreError> {
         let now = self.clock.now().0;
         let first = limits.first().filter(|_| limits.len() <= MAX_LIMITS);
         // Other numbers are a caller's bug; no limit is silently left out.
@@ -114,39 +123,34 @@ impl MemoryStore {
             return Err(StoreError::refused("a check has 1 to 8 limits"));
         };
         let blocked_ms = self.blocked(blocks, now);
-        let tenant = self.tenant(first.key.tenant);
-        let fingerprints: ArrayVec<u128, MAX_LIMITS> =
-            limits.iter().map(|limit| tenant.fingerprint(&limit.key)).collect();
-        let home = tenant.home();
+        let tenant = self.secret.tenant(first.key.tenant);
+        let keys: ArrayVec<u128, MAX_LIMITS> =
+            limits.iter().map(|limit| tenant.counter(&limit.key)).collect();
+        let home = tenant.sixty_fourth();
         let mut shard = self.lock(home);
-        let mut readings = ArrayVec::<Found, MAX_LIMITS>::new();
-        for (limit, key) in limits.iter().zip(&fingerprints) {
+        let mut allowed = blocked_ms == 0;
+        let mut asked = ArrayVec::<Asked<'_, '_>, MAX_LIMITS>::new();
+        asked.extend(limits.iter().zip(&keys).map(|(limit, key)| {
             let (place, stored) = shard.find(*key).unzip();
             let reading = Reading::of(stored, limit.terms(), now * 1000);
-            readings.push(Found { reading, place, wait_ms: reading.wait(limit.cost) });
-        }
-        let fits =
-            limits.iter().zip(&readings).all(|(limit, found)| limit.shadow || found.wait_ms == 0);
-        let allowed = fits && blocked_ms == 0;
-        let counts =
-            |limit: &Limit<'_>, found: &Found| allowed && found.wait_ms == 0 && limit.cost > 0;
-        // Making room drops counters, and so moves others to other places.
-        let asked = || limits.iter().zip(&fingerprints).zip(&readings);
-        let moves =
-            asked().any(|((limit, _), found)| counts(limit, found) && found.place.is_none());
+            let wait_ms = reading.wait(limit.cost);
+            allowed &= limit.shadow || wait_ms == 0;
+            Asked { limit, key: *key, place, reading, wait_ms }
+        }));
+        // Making room drops counters, and new ones move the others.
+        let counts = |asked: &Asked<'_, '_>| allowed && asked.wait_ms == 0 && asked.limit.cost > 0;
+        let moves = asked.iter().any(|asked| asked.place.is_none() && counts(asked));
         let reserved = if moves {
-            let wanted: ArrayVec<u128, MAX_LIMITS> = asked()
-                .filter_map(|((limit, key), found)| counts(limit, found).then_some(*key))
-                .collect();
+            let wanted = asked.iter().filter(|asked| counts(asked)).map(|asked| asked.key);
+            let wanted: ArrayVec<u128, MAX_LIMITS> = wanted.collect();
             self.make_room(&mut shard, home, &wanted, now)?
         } else {
             0
         };
         let mut added = 0;
-        let mut standings = ArrayVec::new();
-        for ((limit, key), found) in limits.iter().zip(&fingerprints).zip(&mut readings) {
-            let admitted = counts(limit, found);
-            let Found { reading, place, wait_ms } = found;
+        for asked in &mut asked {
+            let admitted = counts(asked);
+            let Asked { limit, key, place, reading, wait_ms } = asked;
             if admitted {
                 reading.add(limit.cost.try_into().unwrap_or(i64::MAX));
             }
@@ -157,31 +161,59 @@ impl MemoryStore {
                 match place.filter(|_| !moves) {
                     Some(place) => shard.replace(place, counter),
                     // One that is only stale may have made room.
-                    None if admitted || shard.find(*key).is_some() => {
+                    None if admitted || shard.contains(*key) => {
                         added += usize::from(shard.put(*key, counter));
                     }
                     None => {}
                 }
             }
             let (resets_in_ms, wait_ms) = (reading.resets_in(), *wait_ms);
-            standings.push(Standing { remaining, resets_in_ms, wait_ms });
+            verdict.limits.push(Standing { remaining, resets_in_ms, wait_ms });
         }
-        let swept = if added > 0 { shard.sweep(now, 4) } else { 0 };
+        let swept = if added > 0 { shard.sweep(now, 8) } else { 0 };
         let visit = shard.tick(VISIT_EVERY);
         drop(shard);
         self.forget(swept + reserved - added);
         if let Some(turn) = visit {
             self.visit_idle_shard(home.wrapping_add(turn) % SHARDS, now);
         }
-        Ok(Verdict { allowed, blocked_ms, known: false, at_ms: now, limits: standings })
+        verdict.allowed = allowed;
+        verdict.blocked_ms = blocked_ms;
+        verdict.at_ms = now;
+        Ok(())
+    }
+
+    /// Counts one request against the one limit there is, where that takes no more than to add to
+    /// a counter that is there. Else nothing is done, and [`decide`](Self::decide) has to be asked.
+    #[inline]
+    pub(crate) fn count_one(&self, key: &CounterKey<'_>, terms: Terms) -> Option<Standing> {
+        if !self.blocks.is_empty() {
+            return None;
+        }
+        let tenant = self.secret.tenant(key.tenant);
+        let fingerprint = tenant.counter(key);
+        let home = tenant.sixty_fourth();
+        let lately = self.clock.lately().0;
+        let mut shard = self.lock(home);
+        let counter = shard.get_mut(fingerprint)?;
+        // Where it makes no difference, it is still the moment that it just was.
+        let certain = counter.is_open_from(lately, lately + JUST_NOW);
+        let now = if certain { lately } else { self.clock.now().0 };
+        let standing = counter.count_one(terms, now)?;
+        let visit = shard.tick(VISIT_EVERY);
+        drop(shard);
+        if let Some(turn) = visit {
+            self.visit_idle_shard(home.wrapping_add(turn) % SHARDS, now);
+        }
+        Some(standing)
     }
 
     /// Corrects a counter, if its window is still the one that was counted in.
     fn correct(&self, settlement: &Settlement<'_>) {
         let Settlement { limit, difference, window } = settlement;
         let now = self.clock.now().0;
-        let tenant = self.tenant(limit.key.tenant);
-        let (key, home) = (tenant.fingerprint(&limit.key), tenant.home());
+        let tenant = self.secret.tenant(limit.key.tenant);
+        let (key, home) = (tenant.counter(&limit.key), tenant.sixty_fourth());
         let mut shard = self.lock(home);
         let stored = shard.find(key).map(|(_, state)| state);
         // A window that is not there counts nothing that could be corrected. GCRA's counter is
@@ -207,7 +239,10 @@ impl MemoryStore {
         if self.blocks.is_empty() {
             return 0;
         }
-        let longest = blocks.iter().map(|key| self.blocks.left(self.caller(key), now)).max();
+        let longest = blocks
+            .iter()
+            .map(|key| self.blocks.left(self.secret.tenant(key.tenant).block(key), now))
+            .max();
         longest.unwrap_or_default()
     }
 
@@ -271,70 +306,15 @@ impl MemoryStore {
         // A panic elsewhere cannot leave a counter half written.
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn hasher(&self) -> KeyHasher {
-        KeyHasher(SipHasher13::new_with_keys(self.secret.0, self.secret.1))
-    }
-
-    fn tenant(&self, tenant: &TenantId) -> Tenant {
-        let mut hasher = self.hasher();
-        tenant.hash(&mut hasher);
-        Tenant(hasher)
-    }
-
-    fn caller(&self, key: &BlockKey<'_>) -> u128 {
-        let mut hasher = self.hasher();
-        key.hash(&mut hasher);
-        hasher.0.finish128().as_u128()
-    }
 }
 
-/// A limit's counter, as it stands before the check.
-struct Found {
-    reading: Reading,
+/// A limit of a check, with its counter as it stands before.
+struct Asked<'a, 'k> {
+    limit: &'a Limit<'k>,
+    key: u128,
     place: Option<usize>,
+    reading: Reading,
     wait_ms: u64,
-}
-
-/// A tenant, hashed once for all its counters.
-struct Tenant(KeyHasher);
-
-impl Tenant {
-    /// The shard of its counters.
-    fn home(&self) -> usize {
-        usize::try_from(self.0.finish() % SHARDS as u64).unwrap_or_default()
-    }
-
-    /// One of its counters.
-    fn fingerprint(&self, key: &CounterKey<'_>) -> u128 {
-        let mut hasher = self.0.clone();
-        (key.user, key.endpoint, key.rule, key.part).hash(&mut hasher);
-        hasher.0.finish128().as_u128()
-    }
-}
-
-/// Hashes the parts of keys; which kind of part it is takes one byte, not eight.
-#[derive(Clone)]
-struct KeyHasher(SipHasher13);
-
-impl Hasher for KeyHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.write(bytes);
-    }
-
-    fn write_u8(&mut self, byte: u8) {
-        self.0.write_u8(byte);
-    }
-
-    /// What kind of part comes. There are few.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 256")]
-    fn write_isize(&mut self, kind: isize) {
-        self.0.write_u8(kind as u8);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0.finish()
-    }
 }
 
 impl Default for MemoryStore {
@@ -358,7 +338,8 @@ impl LimitStore for MemoryStore {
         limits: &[Limit<'_>],
         blocks: &[BlockKey<'_>],
     ) -> Answer<Result<Verdict, StoreError>> {
-        Answer::ready(self.decide(limits, blocks))
+        let mut verdict = Verdict::default();
+        Answer::ready(self.decide(limits, blocks, &mut verdict).map(|()| verdict))
     }
 
     fn settle(&self, settlements: &[Settlement<'_>]) -> Answer<Result<(), StoreError>> {
@@ -370,15 +351,16 @@ impl LimitStore for MemoryStore {
 
     fn reset(&self, keys: &[CounterKey<'_>]) -> Answer<Result<(), StoreError>> {
         for key in keys {
-            let tenant = self.tenant(key.tenant);
-            let removed = self.lock(tenant.home()).remove(tenant.fingerprint(key));
+            let tenant = self.secret.tenant(key.tenant);
+            let removed = self.lock(tenant.sixty_fourth()).remove(tenant.counter(key));
             self.forget(usize::from(removed));
         }
         Answer::ready(Ok(()))
     }
 
     fn block(&self, key: BlockKey<'_>, for_ms: u64) -> Answer<Result<(), StoreError>> {
-        self.blocks.set(self.caller(&key), self.clock.now().0, for_ms);
+        let caller = self.secret.tenant(key.tenant).block(&key);
+        self.blocks.set(caller, self.clock.now().0, for_ms);
         Answer::ready(Ok(()))
     }
 }

@@ -28,9 +28,13 @@ use crate::{
 ///     RateLimitLayer::builder().memory_store(store.clone()).names(names.clone()).rule(rule).build()
 /// };
 /// let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3600));
-/// assert!(layer(Rule::per_user(100, minute)).is_ok());
+/// let per_minute = layer(Rule::per_user(100, minute))?;
 /// assert!(layer(Rule::per_user(3, hour)).is_err());
 /// assert!(layer(Rule::per_user(3, hour).named("login")).is_ok());
+/// // A layer that is gone, with all its services, has given its names back.
+/// drop(per_minute);
+/// assert!(layer(Rule::per_user(3, hour)).is_ok());
+/// # Ok::<_, tower_keep_core::ConfigError>(())
 /// ```
 #[derive(Debug, Default)]
 pub struct RuleNames(Mutex<HashMap<String, Vec<Taken>>>);

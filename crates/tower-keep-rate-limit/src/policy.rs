@@ -9,7 +9,8 @@ use crate::{
     fields::{FieldChoice, Fields, Told},
     outcome::RateLimitOutcome,
     question::{Asked, Question},
-    rules::{Rules, is_told, policy_of},
+    rule::Rule,
+    rules::{Matched, Rules, is_told, policy_of},
     store::{NEVER, Standing, Verdict},
 };
 
@@ -22,10 +23,10 @@ const ABNORMAL_USAGE: &str =
 /// What is to be done with a request.
 #[derive(Debug)]
 pub(crate) enum Decision {
-    /// Call the inner service, and add these fields to its answer.
-    Pass(Fields),
-    /// Refuse, with these fields.
-    Refuse(Box<Rejection>, Fields),
+    /// Call the inner service.
+    Pass,
+    /// Refuse.
+    Refuse(Box<Rejection>),
 }
 
 /// A decision, and what to call it.
@@ -45,7 +46,6 @@ pub(crate) fn decide(
     rules: &Rules,
     question: &Question,
     verdict: &Verdict,
-    choice: FieldChoice,
     counted: Counted,
 ) -> Ruling {
     if verdict.blocked_ms > 0 {
@@ -53,14 +53,11 @@ pub(crate) fn decide(
     }
     let all = || question.iter().zip(&verdict.limits);
     if verdict.allowed {
-        let told = all().filter(|(asked, _)| is_told(asked.rule(rules)));
-        let tightest = told.map(|(asked, standing)| stands(rules, asked, standing)).min_by(tighter);
-        let fields = Fields::new(choice, policy(rules, question), tightest);
         let outcome = match counted {
             Counted::ByStore => RateLimitOutcome::Allowed,
             Counted::Locally => RateLimitOutcome::LocalAllowed,
         };
-        return (Decision::Pass(fields), outcome);
+        return (Decision::Pass, outcome);
     }
     let outcome = match counted {
         Counted::ByStore if verdict.known => RateLimitOutcome::DeniedKnown,
@@ -72,28 +69,70 @@ pub(crate) fn decide(
     // Waiting as long as the longest is enough for every limit that was violated.
     let longest = violated().map(|(_, standing)| standing.wait_ms).max().unwrap_or_default();
     let told = violated().filter(|(asked, _)| is_told(asked.rule(rules)));
-    let names = told.clone().map(|(asked, _)| asked.rule(rules).name());
+    let names = told.map(|(asked, _)| asked.rule(rules).name());
     let rejection = wait(exceeded(names), longest);
-    let latest = told.max_by_key(|(_, standing)| standing.wait_ms);
-    let latest = latest.map(|(asked, standing)| Told {
-        resets_in_ms: Some(standing.wait_ms).filter(|wait| *wait != NEVER),
-        ..stands(rules, asked, standing)
-    });
-    let fields = Fields::new(choice, policy(rules, question), latest);
-    (Decision::Refuse(Box::new(rejection), fields), outcome)
+    (Decision::Refuse(Box::new(rejection)), outcome)
+}
+
+/// The fields that tell how the limits stand, whatever was decided over them.
+pub(crate) fn fields(
+    rules: &Rules,
+    question: &Question,
+    verdict: &Verdict,
+    choice: FieldChoice,
+) -> Fields {
+    if verdict.blocked_ms > 0 {
+        return Fields::default();
+    }
+    let all = question.iter().zip(&verdict.limits);
+    let told = all.filter(|(asked, _)| is_told(asked.rule(rules)));
+    let told = if verdict.allowed {
+        told.map(|(asked, standing)| stands(rules, asked, standing)).min_by(tighter)
+    } else {
+        let violated = told.filter(|(_, standing)| standing.wait_ms > 0);
+        let latest = violated.max_by_key(|(_, standing)| standing.wait_ms);
+        latest.map(|(asked, standing)| Told {
+            resets_in_ms: Some(standing.wait_ms).filter(|wait| *wait != NEVER),
+            ..stands(rules, asked, standing)
+        })
+    };
+    Fields::new(choice, policy(rules, question), told)
+}
+
+/// The fields that tell how the only rule stands after a request that it has admitted.
+pub(crate) fn fields_of_one(
+    rules: &Rules,
+    rule: &Rule,
+    standing: &Standing,
+    choice: FieldChoice,
+) -> Fields {
+    let told = Told {
+        rule,
+        limit: rule.limit,
+        remaining: standing.remaining,
+        resets_in_ms: Some(standing.resets_in_ms),
+    };
+    let told = Some(told).filter(|_| is_told(rule));
+    Fields::new(choice, rules.policy(Matched::FIRST).cloned(), told)
 }
 
 /// The decision when the request costs more than a rule can ever admit, if it does: denied for
 /// good, so there is no time to come back at, and no store has to be asked.
+#[inline]
 pub(crate) fn deny_for_good(
     rules: &Rules,
     question: &Question,
     choice: FieldChoice,
-) -> Option<Ruling> {
-    let never =
-        || question.iter().filter(|asked| asked.is_enforced(rules) && asked.never_fits(rules));
-    never().next()?;
-    let told = never().filter(|asked| is_told(asked.rule(rules)));
+) -> Option<(Ruling, Fields)> {
+    let mut all = question.iter();
+    let never = all.any(|asked| asked.never_fits(rules) && asked.is_enforced(rules));
+    never.then(|| denied_for_good(rules, question, choice))
+}
+
+#[cold]
+fn denied_for_good(rules: &Rules, question: &Question, choice: FieldChoice) -> (Ruling, Fields) {
+    let never = question.iter().filter(|asked| asked.is_enforced(rules) && asked.never_fits(rules));
+    let told = never.filter(|asked| is_told(asked.rule(rules)));
     // How a limit above 0 stands is not known.
     let none_left = told.clone().find(|asked| asked.limit == 0).map(|asked| Told {
         rule: asked.rule(rules),
@@ -103,7 +142,7 @@ pub(crate) fn deny_for_good(
     });
     let fields = Fields::new(choice, policy(rules, question), none_left);
     let rejection = exceeded(told.map(|asked| asked.rule(rules).name()));
-    Some((Decision::Refuse(Box::new(rejection), fields), RateLimitOutcome::Denied))
+    ((Decision::Refuse(Box::new(rejection)), RateLimitOutcome::Denied), fields)
 }
 
 /// The decision when the store failed and a rule wants the door closed.
@@ -115,7 +154,7 @@ pub(crate) fn close() -> Ruling {
     )
     .kind(REDUCED_CAPACITY)
     .retry_after(NonZeroU64::MIN);
-    (Decision::Refuse(Box::new(rejection), Fields::default()), RateLimitOutcome::FailedClosed)
+    (Decision::Refuse(Box::new(rejection)), RateLimitOutcome::FailedClosed)
 }
 
 /// The decision when nobody knows whom to count for and the layer wants such callers refused.
@@ -130,7 +169,7 @@ pub(crate) fn refuse_listed() -> Ruling {
 
 /// A request that no rule has to do with.
 pub(crate) fn pass(outcome: RateLimitOutcome) -> Ruling {
-    (Decision::Pass(Fields::default()), outcome)
+    (Decision::Pass, outcome)
 }
 
 /// The decision about a caller that is blocked for so many milliseconds more.
@@ -142,12 +181,12 @@ fn block(for_ms: u64) -> Ruling {
     )
     .kind(ABNORMAL_USAGE);
     let rejection = wait(rejection, for_ms);
-    (Decision::Refuse(Box::new(rejection), Fields::default()), RateLimitOutcome::Blocked)
+    (Decision::Refuse(Box::new(rejection)), RateLimitOutcome::Blocked)
 }
 
 fn forbid(why: &'static str) -> Decision {
     let rejection = Rejection::new(StatusCode::FORBIDDEN, GrpcCode::PermissionDenied, why);
-    Decision::Refuse(Box::new(rejection), Fields::default())
+    Decision::Refuse(Box::new(rejection))
 }
 
 /// The refusal with the time to come back at, unless there is none.

@@ -1,8 +1,8 @@
 //! What the rules of a layer ask of the store about one request.
 
 use arrayvec::ArrayVec;
-use http::{Method, request::Parts};
-use tower_keep_core::key::CustomPart;
+use http::Method;
+use tower_keep_core::{Head, key::CustomPart};
 
 use crate::{
     algorithm::Algorithm,
@@ -10,9 +10,12 @@ use crate::{
     plans::Plans,
     rule::{Mode, OnStoreError, Rule},
     rules::{Matched, Rules},
-    store::{Limit, MAX_LIMITS},
+    store::{Limit, MAX_LIMITS, NEVER, Standing, Verdict},
     subject::Subject,
 };
+
+/// What is asked of a store.
+pub(crate) type Limits<'a> = ArrayVec<Limit<'a>, MAX_LIMITS>;
 
 /// One rule that is to be asked.
 #[derive(Debug)]
@@ -69,6 +72,7 @@ impl Asked {
     }
 
     /// What is asked of the store.
+    #[inline]
     pub(crate) fn limit<'a>(&'a self, rules: &'a Rules, subject: &Subject<'a>) -> Limit<'a> {
         let rule = self.rule(rules);
         let part = match &self.part {
@@ -91,29 +95,30 @@ impl Asked {
 }
 
 impl Question {
-    /// The rules that match this request, with the limits that its tenant has.
-    pub(crate) fn of(
+    /// Adds the rules that match this request, with the limits that its tenant has. In place: a
+    /// question is large. A layer has no more rules than there are places.
+    #[inline]
+    pub(crate) fn ask(
+        &mut self,
         rules: &Rules,
         plans: Option<&dyn Plans>,
-        head: &Parts,
+        head: Head<'_>,
         subject: &Subject<'_>,
-    ) -> Self {
-        let mut question = Self { is_head: head.method == Method::HEAD, ..Self::default() };
-        for (index, rule) in rules.all().iter().enumerate() {
-            if !rule.matches(head) {
-                continue;
-            }
+    ) {
+        self.is_head = *head.method() == Method::HEAD;
+        let matching = rules.all().iter().enumerate().filter(|(_, rule)| rule.matches(head));
+        self.asked.extend(matching.map(|(index, rule)| {
             let quota = plans.and_then(|plans| plans.quota(subject.tenant(), rule.name()));
-            question.planned |= quota.is_some();
+            self.planned |= quota.is_some();
+            self.matched.add(index);
             let limit = quota.map_or(rule.limit, |quota| quota.limit);
             let burst = rule.most_at_once(limit, quota.and_then(|quota| quota.burst));
             let part = match &rule.part {
                 None => Part::Unused,
                 Some(part) => part.ask(head).map_or(Part::Missing, Part::Value),
             };
-            question.push(Asked { index, limit, burst, cost: rule.cost_of(head), part });
-        }
-        question
+            Asked { index, limit, burst, cost: rule.cost_of(head), part }
+        }));
     }
 
     /// The rules that count this caller, as far as it is named; nothing is counted by asking.
@@ -138,6 +143,7 @@ impl Question {
         question
     }
 
+    #[inline]
     fn push(&mut self, asked: Asked) {
         self.matched.add(asked.index);
         // A layer has no more rules than that.
@@ -160,6 +166,16 @@ impl Question {
         self.matched
     }
 
+    /// What is clear without asking anybody: which costs never fit.
+    pub(crate) fn never(&self, rules: &Rules) -> Verdict {
+        let standing = |asked: &Asked| {
+            let wait_ms = if asked.never_fits(rules) { NEVER } else { 0 };
+            Standing { wait_ms, ..Standing::default() }
+        };
+        let limits = self.iter().map(standing).collect();
+        Verdict { allowed: false, blocked_ms: 0, known: true, at_ms: 0, limits }
+    }
+
     /// Whether a rule that can deny wants the door closed when the store fails.
     pub(crate) fn is_closed_on_failure(&self, rules: &Rules) -> bool {
         let closed = |asked: &&Asked| asked.rule(rules).on_store_error == OnStoreError::Closed;
@@ -178,12 +194,14 @@ impl Question {
         local
     }
 
-    /// What is asked of the store.
-    pub(crate) fn limits<'a>(
+    /// Puts what is asked of the store into `limits`, which are empty. In place: they are large.
+    #[inline]
+    pub(crate) fn put_limits<'a>(
         &'a self,
+        limits: &mut Limits<'a>,
         rules: &'a Rules,
         subject: &Subject<'a>,
-    ) -> ArrayVec<Limit<'a>, MAX_LIMITS> {
-        self.iter().map(|asked| asked.limit(rules, subject)).collect()
+    ) {
+        limits.extend(self.asked.iter().map(|asked| asked.limit(rules, subject)));
     }
 }

@@ -7,12 +7,12 @@ mod scope;
 use std::{sync::Arc, time::Duration};
 
 use http::{Method, request::Parts};
-use tower_keep_core::{ConfigError, CostUnit, key::DEFAULT_RULE, time::millis};
+use tower_keep_core::{ConfigError, CostUnit, Head, key::DEFAULT_RULE, time::millis};
 
 pub(crate) use self::closure::Closure;
 use self::filter::Filter;
 pub use self::scope::Scope;
-use crate::algorithm::{Algorithm, gcra};
+use crate::algorithm::{Algorithm, Terms, gcra};
 
 /// The most that a limit can allow in one window.
 pub const MAX_LIMIT: u64 = 1_000_000_000;
@@ -43,7 +43,8 @@ pub enum Mode {
     Enforce,
     /// It counts what it would admit, denies nothing, is told to no caller, and does not stop
     /// other rules. What it would have denied is counted in
-    /// `tower_keep_shadow_denied_total{layer, rule}`.
+    /// `tower_keep_shadow_denied_total{layer, rule}`, whether or not another rule denied it; but
+    /// for requests that were refused before it was looked at (known denials).
     Shadow,
     /// It does not exist, but keeps its place and its counters.
     Off,
@@ -77,6 +78,8 @@ pub struct Rule {
     pub(crate) scope: Scope,
     pub(crate) limit: u64,
     window: Duration,
+    /// The same in milliseconds.
+    window_ms: u64,
     pub(crate) algorithm: Algorithm,
     burst: Option<u64>,
     beside: Option<(u64, Duration)>,
@@ -100,6 +103,7 @@ impl Rule {
             scope,
             limit,
             window,
+            window_ms: millis(window),
             algorithm: Algorithm::default(),
             burst: None,
             beside: None,
@@ -158,6 +162,21 @@ impl Rule {
     /// Adds a second rule beside this one, alike in all but its limit and its window, which is
     /// fixed: for example 20 per second beside 100 per 900 s. It is called `burst` beside the
     /// rule `default`, and `user-burst` beside `user`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep_core::{TenantId, UserId};
+    /// use tower_keep_rate_limit::{Caller, RateLimitLayer, Rule};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let rule = Rule::per_user(100, Duration::from_secs(900)).burst_rule(20, Duration::from_secs(1));
+    /// let layer = RateLimitLayer::builder().memory().rule(rule).build()?;
+    /// let caller = Caller::tenant(TenantId::new("acme")?).user(UserId::new("42")?);
+    /// let stands = layer.limits().peek(&caller).await?;
+    /// let limits: Vec<_> = stands.rules.iter().map(|rule| (&*rule.rule, rule.limit)).collect();
+    /// assert_eq!(limits, [("user", 100), ("user-burst", 20)]);
+    /// # Ok(()) }
+    /// ```
     pub const fn burst_rule(mut self, limit: u64, window: Duration) -> Self {
         self.beside = Some((limit, window));
         self
@@ -171,6 +190,30 @@ impl Rule {
 
     /// Leaves the rule out of the header fields and of the names of violated policies. It denies
     /// all the same.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use http::Request;
+    /// use tower::{Layer, ServiceExt};
+    /// use tower_keep_rate_limit::{RateLimitLayer, Rule};
+    /// # use http::Response;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let handler = tower::service_fn(|_: Request<()>| async {
+    /// #     Ok::<_, std::convert::Infallible>(Response::new(()))
+    /// # });
+    /// let hour = Duration::from_secs(3600);
+    /// let layer = RateLimitLayer::builder()
+    ///     .memory()
+    ///     .rule(Rule::per_tenant(1, hour).named("secret").hidden())
+    ///     .rule(Rule::per_tenant(9, hour))
+    ///     .build()?;
+    /// let first = layer.layer(handler).oneshot(Request::new(())).await?;
+    /// assert_eq!(first.headers()["ratelimit-policy"], r#""tenant";q=9;w=3600"#);
+    /// let second = layer.layer(handler).oneshot(Request::new(())).await?;
+    /// assert_eq!(second.status(), 429);
+    /// # Ok(()) }
+    /// ```
     pub const fn hidden(mut self) -> Self {
         self.hidden = true;
         self
@@ -225,6 +268,27 @@ impl Rule {
 
     /// How much a request costs (default: 1). 0 is admitted uncounted; what costs more than the
     /// limit is never admitted.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use http::Request;
+    /// use tower::{Layer, ServiceExt};
+    /// use tower_keep_rate_limit::{RateLimitLayer, Rule};
+    /// # use http::Response;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let handler = tower::service_fn(|_: Request<()>| async {
+    /// #     Ok::<_, std::convert::Infallible>(Response::new(()))
+    /// # });
+    /// let rule = Rule::per_tenant(10, Duration::from_secs(60))
+    ///     .cost(|head| if head.uri.path() == "/export" { 8 } else { 1 });
+    /// let layer = RateLimitLayer::builder().memory().rule(rule).build()?;
+    /// for (path, status) in [("/export", 200), ("/export", 429), ("/", 200), ("/", 200), ("/", 429)] {
+    ///     let answer = layer.layer(handler).oneshot(Request::get(path).body(())?).await?;
+    ///     assert_eq!(answer.status(), status, "{path}");
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn cost(mut self, cost: impl Fn(&Parts) -> u64 + Send + Sync + 'static) -> Self {
         self.cost = Some(Closure::new(cost));
         self
@@ -271,23 +335,37 @@ impl Rule {
         }
     }
 
+    /// What it grants, if each request that it counts costs 1 and it makes no part of the key.
+    pub(crate) fn plain_terms(&self) -> Option<Terms> {
+        let is_plain = self.part.is_none() && self.cost.is_none() && self.late.is_none();
+        let burst = self.most_at_once(self.limit, None);
+        is_plain.then(|| Terms::new(self.algorithm, self.limit, self.window_ms, burst))
+    }
+
     /// The window's length in milliseconds.
-    pub(crate) fn window_ms(&self) -> u64 {
-        millis(self.window)
+    pub(crate) const fn window_ms(&self) -> u64 {
+        self.window_ms
     }
 
     /// The window's length in whole seconds, rounded up.
-    pub(crate) fn window_seconds(&self) -> u64 {
+    pub(crate) const fn window_seconds(&self) -> u64 {
         self.window_ms().div_ceil(1000)
     }
 
     /// Whether the rule counts the request with this head.
-    pub(crate) fn matches(&self, head: &Parts) -> bool {
+    #[inline]
+    pub(crate) fn matches(&self, head: Head<'_>) -> bool {
         self.mode != Mode::Off && self.filter.matches(head)
     }
 
+    /// Whether a closure looks at requests' heads.
+    pub(crate) fn needs_parts(&self) -> bool {
+        self.filter.needs_parts() || self.part.is_some() || self.cost.is_some()
+    }
+
     /// What the request with this head costs before it is known.
-    pub(crate) fn cost_of(&self, head: &Parts) -> u64 {
+    #[inline]
+    pub(crate) fn cost_of(&self, head: Head<'_>) -> u64 {
         let cost = self.cost.as_ref().map_or(1, |cost| cost.ask(head));
         if self.late.is_some() { cost.max(1) } else { cost }
     }
@@ -300,7 +378,8 @@ impl Rule {
         } else {
             format!("{}-burst", self.name)
         };
-        let burst = Self { limit, window, burst: None, ..self.clone() }.named(name);
+        let window_ms = millis(window);
+        let burst = Self { limit, window, window_ms, burst: None, ..self.clone() }.named(name);
         Some(burst.algorithm(Algorithm::FixedWindow))
     }
 
@@ -417,7 +496,7 @@ mod tests {
     fn a_late_cost_reserves_at_least_one() {
         let (head, ()) = http::Request::new(()).into_parts();
         let free = Rule::per_user(5, SECOND).cost(|_| 0);
-        assert_eq!(free.cost_of(&head), 0);
-        assert_eq!(free.late(CostUnit::TOKENS).cost_of(&head), 1);
+        assert_eq!(free.cost_of((&head).into()), 0);
+        assert_eq!(free.late(CostUnit::TOKENS).cost_of((&head).into()), 1);
     }
 }

@@ -4,9 +4,10 @@ use http::HeaderValue;
 use tower_keep_core::ConfigError;
 
 use crate::{
-    algorithm::{Algorithm, gcra},
+    algorithm::{Algorithm, Terms, gcra},
     rule::{Mode, Rule},
     store::MAX_LIMITS,
+    subject::Wants,
 };
 
 /// Some of a layer's rules, one bit each.
@@ -14,6 +15,9 @@ use crate::{
 pub(crate) struct Matched(u8);
 
 impl Matched {
+    /// The first rule alone.
+    pub(crate) const FIRST: Self = Self(1);
+
     pub(crate) const fn add(&mut self, index: usize) {
         self.0 |= 1 << index;
     }
@@ -27,6 +31,16 @@ pub(crate) struct Rules {
     policies: Box<[Option<HeaderValue>]>,
     /// How long counters are kept at least, in milliseconds.
     key_life_ms: u64,
+    /// What they need to know of a request.
+    pub(crate) wants: Wants,
+    /// Whether more may follow from a decision than its fields: something is told to handlers,
+    /// settled later, or watched only.
+    pub(crate) has_extras: bool,
+    /// Whether a closure looks at requests' heads.
+    pub(crate) needs_parts: bool,
+    /// What the only rule grants, if there is but one, and each request that it counts costs 1 and
+    /// asks nothing else.
+    alone: Option<Terms>,
 }
 
 impl Rules {
@@ -52,7 +66,26 @@ impl Rules {
         error.into_result(())?;
         let combinations = 0..1_usize << rules.len();
         let policies = combinations.map(|bits| policy(&rules, bits)).collect();
-        Ok(Self { all: rules.into(), policies, key_life_ms })
+        let wants = Wants {
+            address: rules.iter().any(|rule| rule.scope.address),
+            route: rules.iter().any(|rule| rule.scope.endpoint),
+        };
+        let needs_parts = rules.iter().any(Rule::needs_parts);
+        let has_extras = rules
+            .iter()
+            .any(|rule| rule.told_inside || rule.late.is_some() || rule.mode == Mode::Shadow);
+        let alone = match &*rules {
+            [only] if !has_extras => only.plain_terms(),
+            _ => None,
+        };
+        let all = rules.into();
+        Ok(Self { all, policies, key_life_ms, wants, has_extras, needs_parts, alone })
+    }
+
+    /// The only rule, and what it grants, where nothing else is to be asked of it.
+    #[inline]
+    pub(crate) fn alone(&self) -> Option<(&Rule, Terms)> {
+        self.all.first().zip(self.alone)
     }
 
     /// All rules.
@@ -67,6 +100,7 @@ impl Rules {
 
     /// How long a counter of `rule` is kept after its window opened, in milliseconds: at least as
     /// long as it counts.
+    #[inline]
     pub(crate) fn life_ms(&self, rule: &Rule, limit: u64, burst: u64) -> u64 {
         let window = rule.window_ms();
         let counts = match rule.algorithm {

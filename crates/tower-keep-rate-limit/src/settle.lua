@@ -13,18 +13,19 @@ local changed = 0
 
 for i, key in ipairs(KEYS) do
   local a = 6 * i
+  local by = of(ARGV[a - 5])
   local limit = {
-    kind = ARGV[a - 5], quota = tonumber(ARGV[a - 4]), window = tonumber(ARGV[a - 3]),
+    quota = tonumber(ARGV[a - 4]), window = tonumber(ARGV[a - 3]),
     life = tonumber(ARGV[a - 2]), stale = false,
   }
   local difference, window = tonumber(ARGV[a - 1]), tonumber(ARGV[a])
   local value = values[i]
-  at(limit, key, value, now, now_us)
+  by.at(limit, key, value, now, now_us)
   local same = value and limit.start == window
-  if limit.kind == 'g' then same = math.max(now - window, 0) * 1000 < limit.burst end
+  if limit.burst then same = math.max(now - window, 0) * 1000 < limit.burst end
   if same then
-    add(limit, difference)
-    local text, life = spell(limit, now, now_us)
+    by.add(limit, difference)
+    local text, life = by.spell(limit, now, now_us)
     redis.call('SET', key, text, 'PX', string.format('%.0f', life))
     changed = changed + 1
   end

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use http::{Method, request::Parts};
-use tower_keep_core::Dialect;
+use tower_keep_core::{Dialect, Head};
 
 /// gRPC services that must answer whatever the load.
 const GRPC_SERVICES: [&str; 3] = [
@@ -36,8 +36,18 @@ impl Skip {
         self.default = false;
     }
 
-    pub(crate) fn matches(&self, head: &Parts) -> bool {
-        (self.default && is_default(head)) || self.predicates.iter().any(|skip| skip(head))
+    /// Whether a closure looks at requests' heads.
+    pub(crate) fn needs_parts(&self) -> bool {
+        !self.predicates.is_empty()
+    }
+
+    #[inline]
+    pub(crate) fn matches(&self, head: Head<'_>) -> bool {
+        let asked = || {
+            let parts = head.parts();
+            self.predicates.iter().any(|skip| skip(&parts))
+        };
+        (self.default && is_default(head)) || (self.needs_parts() && asked())
     }
 }
 
@@ -50,9 +60,14 @@ impl fmt::Debug for Skip {
     }
 }
 
-fn is_default(head: &Parts) -> bool {
-    let grpc_service = || GRPC_SERVICES.iter().any(|path| head.uri.path().starts_with(path));
-    head.method == Method::OPTIONS || (grpc_service() && Dialect::of(head).is_grpc())
+#[inline]
+fn is_default(head: Head<'_>) -> bool {
+    // Every gRPC call is a POST; paths of others need not be read.
+    let grpc_service = || {
+        let path = head.uri().path();
+        *head.method() == Method::POST && GRPC_SERVICES.iter().any(|it| path.starts_with(it))
+    };
+    *head.method() == Method::OPTIONS || (grpc_service() && Dialect::of(head).is_grpc())
 }
 
 #[cfg(test)]
@@ -72,13 +87,13 @@ mod tests {
         let posing = head(Method::POST, "/grpc.health.v1.Health/Check", "text/plain");
         let preflight = head(Method::OPTIONS, "/x", "text/plain");
         let skip = Skip::default();
-        assert!(skip.matches(&health) && skip.matches(&preflight));
-        assert!(!skip.matches(&posing));
+        assert!(skip.matches((&health).into()) && skip.matches((&preflight).into()));
+        assert!(!skip.matches((&posing).into()));
 
         let mut skip = Skip::default();
         skip.not_by_default();
-        assert!(!skip.matches(&health) && !skip.matches(&preflight));
+        assert!(!skip.matches((&health).into()) && !skip.matches((&preflight).into()));
         skip.also(|head| head.uri.path() == "/x");
-        assert!(skip.matches(&preflight) && !skip.matches(&health));
+        assert!(skip.matches((&preflight).into()) && !skip.matches((&health).into()));
     }
 }

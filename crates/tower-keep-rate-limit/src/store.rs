@@ -6,10 +6,14 @@ use tower_keep_core::{
     key::{BlockKey, CounterKey},
 };
 
-use crate::algorithm::{Algorithm, Terms, gcra};
+use crate::algorithm::{Algorithm, Terms};
 
 /// The most limits that one request can be checked against.
 pub const MAX_LIMITS: usize = 8;
+
+/// The most blocks that are looked at with them.
+#[cfg(feature = "redis")]
+pub(crate) const MAX_BLOCKS: usize = 2;
 
 /// What a limit whose cost is above it has to wait: it will never fit.
 pub const NEVER: u64 = crate::algorithm::NEVER;
@@ -55,16 +59,10 @@ impl<'a> Limit<'a> {
         }
     }
 
+    #[inline]
     pub(crate) const fn terms(&self) -> Terms {
         let Self { algorithm, quota, window_ms, burst, .. } = *self;
-        match algorithm {
-            Algorithm::Gcra => {
-                // Without a rate there is nothing to come back.
-                let quota_at_once = if quota == 0 { 0 } else { burst };
-                Terms { algorithm, quota: quota_at_once, window: gcra::interval(quota, window_ms) }
-            }
-            _ => Terms { algorithm, quota, window: window_ms },
-        }
+        Terms::new(algorithm, quota, window_ms, burst)
     }
 }
 
@@ -82,7 +80,7 @@ pub struct Standing {
 }
 
 /// What a store decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Whether the request was admitted, and counted against every limit that it fitted. If not,
     /// it was counted against none.

@@ -1,9 +1,8 @@
 //! Whom a request counts for.
 
 use arrayvec::ArrayVec;
-use http::request::Parts;
 use tower_keep_core::{
-    ClientAddr, Principal, TenantId, TrustedProxies, UserId,
+    ClientAddr, Head, Principal, TenantId, TrustedProxies, UserId,
     key::{BlockKey, CounterKey, CustomPart, EndpointPart, UserPart},
 };
 
@@ -18,16 +17,33 @@ pub(crate) struct Subject<'a> {
     pub(crate) route: Option<&'a str>,
 }
 
+/// What is to be found out of a request beside its principal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wants {
+    /// The client's address, even where the user is known.
+    pub(crate) address: bool,
+    pub(crate) route: bool,
+}
+
+impl Wants {
+    #[cfg(test)]
+    pub(crate) const ALL: Self = Self { address: true, route: true };
+}
+
 impl<'a> Subject<'a> {
-    pub(crate) fn of(head: &'a Parts, proxies: &TrustedProxies, endpoints: &GrpcEndpoints) -> Self {
-        let principal = Principal::of(&head.extensions);
+    #[inline]
+    pub(crate) fn of(
+        head: Head<'a>,
+        proxies: &TrustedProxies,
+        endpoints: &GrpcEndpoints,
+        wants: Wants,
+    ) -> Self {
+        let principal = Principal::of(head.extensions());
         let tenant = principal.map_or(&TenantId::NONE, Principal::tenant);
-        Self {
-            tenant,
-            user: principal.and_then(Principal::user),
-            address: proxies.client(head),
-            route: endpoints.of(head, tenant),
-        }
+        let user = principal.and_then(Principal::claimed_user);
+        let address = if wants.address || user.is_none() { proxies.client(head) } else { None };
+        let route = if wants.route { endpoints.of(head, tenant) } else { None };
+        Self { tenant, user, address, route }
     }
 
     pub(crate) const fn tenant(&self) -> &'a TenantId {
@@ -43,6 +59,7 @@ impl<'a> Subject<'a> {
     }
 
     /// The counter that `rule` keeps for this subject.
+    #[inline]
     pub(crate) fn counter<'b>(&self, rule: &'b Rule, part: CustomPart<'b>) -> CounterKey<'b>
     where
         'a: 'b,
@@ -62,6 +79,7 @@ impl<'a> Subject<'a> {
 
     /// The blocks that may hold for this subject: its tenant's, and its user's or else its
     /// address's.
+    #[inline]
     pub(crate) fn blocks(&self) -> ArrayVec<BlockKey<'a>, 2> {
         let tenant = self.tenant;
         let mut blocks = ArrayVec::new();
@@ -69,6 +87,12 @@ impl<'a> Subject<'a> {
         let caller = self.user.map(UserPart::User).or(self.address.map(UserPart::Address));
         blocks.extend(caller.map(|user| BlockKey { tenant, user }));
         blocks
+    }
+
+    /// Whether either is known.
+    #[inline]
+    pub(crate) const fn is_identified(&self) -> bool {
+        self.user.is_some() || self.address.is_some()
     }
 
     /// Whether `rule` counts by user or address and this subject has neither.
@@ -86,6 +110,7 @@ impl<'a> Subject<'a> {
         }
     }
 
+    #[inline]
     fn user_part(&self, rule: &Rule) -> UserPart<'a> {
         let user = self.user.filter(|_| rule.scope.user).map(UserPart::User);
         if !rule.scope.user && !rule.scope.address {
@@ -120,14 +145,19 @@ impl OwnedSubject {
 mod tests {
     use std::time::Duration;
 
-    use http::Request;
+    use http::{Request, request::Parts};
     use tower_keep_core::{PeerAddr, RouteTemplate};
 
     use super::*;
     use crate::Scope;
 
     fn keys(head: &Parts) -> Vec<String> {
-        let subject = Subject::of(head, &TrustedProxies::none(), &GrpcEndpoints::Unmatched);
+        let subject = Subject::of(
+            head.into(),
+            &TrustedProxies::none(),
+            &GrpcEndpoints::Unmatched,
+            Wants::ALL,
+        );
         [
             Scope::tenant(),
             Scope::tenant().user(),

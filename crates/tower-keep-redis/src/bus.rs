@@ -9,12 +9,14 @@ use std::{
     fmt,
     future::pending,
     hash::{BuildHasher, RandomState},
+    num::NonZeroU64,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use bytes::Bytes;
 use fred::types::Value;
 use tokio::{
     runtime::Handle,
@@ -43,7 +45,7 @@ const LATE: &str = "what they change is noticed late";
 ///
 /// 1. It has one connection of its own, which ends with the last handle. Of a cluster it is to one
 ///    node.
-/// 2. A connection that is lost, or silent for two seconds, is replaced by a new one. A gap is
+/// 2. A connection that is lost, or silent for a second, is replaced by a new one. A gap is
 ///    told at once when it is lost, and again before the first message of the new one. If new ones
 ///    keep dying within moments, they are made less and less often, down to every 10 s.
 /// 3. A user who falls more than 1024 events behind is told of a gap in their place.
@@ -86,6 +88,10 @@ pub(crate) struct Inner {
     state: watch::Sender<BusState>,
     events: broadcast::Sender<BusEvent>,
     ignored: AtomicU64,
+    /// How many links have been made.
+    links: AtomicU64,
+    /// Which of them is live; 0 for none.
+    link: AtomicU64,
 }
 
 /// Whether messages come in.
@@ -164,6 +170,8 @@ impl Bus {
             state: watch::Sender::new(state),
             events: broadcast::Sender::new(WAITING),
             ignored: AtomicU64::new(0),
+            links: AtomicU64::new(0),
+            link: AtomicU64::new(0),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -193,6 +201,13 @@ impl Bus {
         }
     }
 
+    /// What [`publish`](Self::publish) would send, for a script that does it itself: `PUBLISH` on
+    /// the channel [`key::BUS`](tower_keep_core::key::BUS). `None` when the bus is switched off or
+    /// the payload is over [`Bus::MAX_PAYLOAD`].
+    pub fn message(&self, kind: u8, payload: &[u8]) -> Option<Bytes> {
+        message::encode(kind, self.inner.sender, payload).filter(|_| self.inner.on)
+    }
+
     /// What happens from now on.
     pub fn events(&self) -> BusEvents {
         BusEvents { events: self.inner.events.subscribe(), bus: self.clone() }
@@ -201,6 +216,14 @@ impl Bus {
     /// Whether messages come in. Does not wait.
     pub fn state(&self) -> BusState {
         self.inner.state()
+    }
+
+    /// The number of the connection by which messages come in, if they do. It is another one after
+    /// each that was lost, so whoever finds the one from which it has seen the first
+    /// [`BusEvent::Gap`] knows that it was told of all that was missed before. Costs next to
+    /// nothing.
+    pub fn link(&self) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.inner.link.load(Ordering::Acquire))
     }
 
     /// How many messages were ignored: another program's, or a later version's.

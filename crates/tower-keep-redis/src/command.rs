@@ -3,9 +3,11 @@
 use std::{sync::Arc, time::Instant};
 
 use fred::{
+    clients::Client,
     types::{ClusterHash, Value},
     util::redis_keyslot,
 };
+use futures_util::future::join;
 use tower_keep_core::StoreError;
 
 use crate::{
@@ -42,7 +44,9 @@ impl Connection {
             let mut outcome = shared.deliver(&client, by_hash, deadline).await;
             if outcome.as_ref().is_err_and(Failure::is_noscript) {
                 script.spell_out(&mut full);
-                outcome = shared.deliver(&client, request("EVAL", full), deadline).await;
+                // Boxed: it is rare, and not to be a part of every script's future.
+                let in_full = shared.deliver(&client, request("EVAL", full), deadline);
+                outcome = Box::pin(in_full).await;
             }
             pass.finish(outcome)
         }
@@ -62,19 +66,74 @@ impl Connection {
         args: Vec<Value>,
     ) -> impl Future<Output = Result<Value, StoreError>> + Send + use<> {
         let shared = Arc::clone(&self.shared);
-        let hash = shared.slot(key);
+        let request = shared.request(Command { name, key, args });
         async move {
             let deadline = Instant::now() + shared.config.timeout;
-            let pass = shared.enter(deadline).await?;
-            let client = shared.client();
-            let request = Request { name, hash, node: None, args };
-            let outcome = shared.deliver(&client, request, deadline).await;
-            pass.finish(outcome)
+            shared.send(request, None, deadline).await
+        }
+    }
+
+    /// Sends two commands at once, within one deadline, the first before the second where both go
+    /// to the same node. Each has its own outcome.
+    ///
+    /// `GET`, `GETRANGE`, `HGET`, `HMGET`, `HGETALL` and `SET … PX` leave together in one write to
+    /// the socket, in one round trip; any other one goes by itself.
+    ///
+    /// # Errors
+    ///
+    /// See the crate's "When Redis fails".
+    pub fn both(
+        &self,
+        first: Command<'_>,
+        second: Command<'_>,
+    ) -> impl Future<Output = (Result<Value, StoreError>, Result<Value, StoreError>)> + Send + use<>
+    {
+        let shared = Arc::clone(&self.shared);
+        let (first, second) = (shared.request(first), shared.request(second));
+        async move {
+            let deadline = Instant::now() + shared.config.timeout;
+            // Of a pool both are given the same, or they would not go together.
+            let client = Some(shared.client());
+            // Both are handed to fred before either is waited for.
+            join(
+                shared.send(first, client.clone(), deadline),
+                shared.send(second, client, deadline),
+            )
+            .await
         }
     }
 }
 
+/// One command, as [`Connection::command`] takes it.
+#[derive(Clone, Debug)]
+pub struct Command<'a> {
+    /// Its name, in capitals.
+    pub name: &'static str,
+    /// What chooses the node in a cluster: it is to be among `args` as well.
+    pub key: Option<&'a str>,
+    /// What follows the name.
+    pub args: Vec<Value>,
+}
+
 impl Shared {
+    fn request(&self, command: Command<'_>) -> Request {
+        let Command { name, key, args } = command;
+        Request { name, hash: self.slot(key), node: None, args }
+    }
+
+    /// Sends a command by this client, or the one whose turn it is once it may go.
+    async fn send(
+        &self,
+        request: Request,
+        client: Option<Client>,
+        deadline: Instant,
+    ) -> Result<Value, StoreError> {
+        let pass = self.enter(deadline).await?;
+        let client = client.unwrap_or_else(|| self.client());
+        let outcome = self.deliver(&client, request, deadline).await;
+        pass.finish(outcome)
+    }
+
     /// Where in a cluster the key is.
     fn slot(&self, key: Option<&str>) -> ClusterHash {
         match key.filter(|_| self.clustered) {

@@ -84,6 +84,16 @@ impl Failure {
         self.about == About::Place
     }
 
+    /// Whether not all keys of a command are where its slot is, because it moves.
+    pub(crate) fn is_apart(&self) -> bool {
+        self.is_refused() && self.error.message().starts_with("TRYAGAIN")
+    }
+
+    /// Whether the command never left this process.
+    pub(crate) fn is_unsent(&self) -> bool {
+        self.error().class() == ErrorClass::NotSent
+    }
+
     /// Whether the server answered, and refused.
     pub(crate) fn is_refused(&self) -> bool {
         self.error.class() == ErrorClass::Refused

@@ -26,11 +26,13 @@ impl Gate {
         self.places.saturating_sub(self.free.available_permits())
     }
 
+    /// A place, if there is one and nobody waits for it.
+    pub(crate) fn try_enter(&self) -> Option<SemaphorePermit<'_>> {
+        self.free.try_acquire().ok()
+    }
+
     /// Waits for a place. Running out of time here says nothing about the server.
     pub(crate) async fn enter(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, StoreError> {
-        if let Ok(place) = self.free.try_acquire() {
-            return Ok(place);
-        }
         match timeout_at(deadline.into(), self.free.acquire()).await {
             Ok(Ok(place)) => Ok(place),
             _ => Err(StoreError::not_sent("too many commands in flight for the whole deadline")),

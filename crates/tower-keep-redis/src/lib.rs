@@ -17,12 +17,14 @@
 //!    such a `PING` is not answered within the deadline, the breaker opens.
 //! 6. What the server refuses (`OOM`, `READONLY`, `NOPERM`, `LOADING`, …) never opens the breaker:
 //!    it answered. One log line a minute says so, in the server's words.
-//! 7. Nothing is sent twice. `MOVED` and `ASK` are followed, by this crate and not by fred, to
-//!    where the slot's owner says that it is moving. While it moves, a script over several keys of
-//!    which not all are in one place is refused (`TRYAGAIN`), and so is any command for a key that
-//!    went to a node which had no slot before: leave no slot half moved.
+//! 7. Nothing is carried out twice. `MOVED` and `ASK` are followed, by this crate and not by fred,
+//!    to where the slot's owner itself says that it is moving. While it moves, a script over
+//!    several keys is tried again for half of its deadline if not all are in one place, and refused
+//!    (`TRYAGAIN`) if they do not come together: new keys never do until the whole slot has moved.
+//!    Refused is also any command for a key that went to a node which had no slot before: leave no
+//!    slot half moved.
 //! 8. Clients that are stuck, on a full socket or in an attempt to connect, are replaced by fresh
-//!    ones, which begin to try beside them after 750 ms without a word from fred. So is a client
+//!    ones, which begin to try beside them after 600 ms without a word from fred. So is a client
 //!    that fred has given up for good, although the others of its pool work.
 //! 9. Large values have a connection of their own: [`Connection::bulk`].
 //! 10. Scripts run by their hash, and once in full where the server does not have them.
@@ -93,8 +95,12 @@ mod connection;
 mod deployment;
 mod endpoint;
 mod error;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod health;
+mod known;
 mod moving;
 mod probe;
 mod redirect;
@@ -114,6 +120,7 @@ pub use tower_keep_core::{ConfigError, ErrorClass, StoreError};
 pub use self::{
     breaker::ConnectionState,
     bus::{Bus, BusEvent, BusEvents, BusMessage, BusState, SharedBus},
+    command::Command,
     config::RedisConfig,
     connection::Connection,
     health::{ConnectionHealth, LastError, ServerInfo, ServerRole},

@@ -26,6 +26,7 @@ use crate::{
     connection::Connection,
     error::Failure,
     gate::Gate,
+    known::{Known, Sending},
     moving::Moving,
     vitals::Vitals,
 };
@@ -59,13 +60,15 @@ pub(crate) struct Shared {
 pub(crate) struct Request {
     pub(crate) name: &'static str,
     pub(crate) hash: ClusterHash,
-    pub(crate) node: Option<Server>,
+    /// Boxed: it is rare, and requests are moved a lot.
+    pub(crate) node: Option<Box<Server>>,
     pub(crate) args: Vec<Value>,
 }
 
 impl Request {
     /// A command without arguments, to this node or any.
     pub(crate) fn plain(name: &'static str, node: Option<Server>) -> Self {
+        let node = node.map(Box::new);
         Self { name, hash: ClusterHash::Random, node, args: Vec::new() }
     }
 }
@@ -114,10 +117,15 @@ impl Shared {
         self.clients.load().pick().clone()
     }
 
-    /// Leave to send a command, at once if there is a place, else as soon as there is one.
+    /// Leave to send a command, at once if there is a place, else as soon as there is one. The
+    /// deadline is one that begins now.
     pub(crate) async fn enter(&self, deadline: Instant) -> Result<Pass<'_>, StoreError> {
-        self.breaker.admit().ok_or_else(|| self.refusal())?;
-        let place = self.gate.enter(deadline).await?;
+        let ticket = self.breaker.admit().ok_or_else(|| self.refusal())?;
+        if let Some(place) = self.gate.try_enter() {
+            return Ok(Pass { shared: self, ticket, _place: place, timely: true, finished: false });
+        }
+        // Boxed: it is rare, and not to be a part of every command's future.
+        let place = Box::pin(self.gate.enter(deadline)).await?;
         // It may have opened while this one waited.
         let ticket = self.breaker.admit().ok_or_else(|| self.refusal())?;
         let left = deadline.saturating_duration_since(Instant::now());
@@ -139,18 +147,28 @@ impl Shared {
             // To fred, zero is no deadline at all.
             return Err(Failure::late());
         }
-        let options = Options {
-            timeout: Some(left),
-            fail_fast: true,
-            // With more, fred sends again what it had in flight when it makes all its connections
-            // anew, as it does for one command that it finds no connection for.
-            max_attempts: Some(1),
-            cluster_node: request.node,
-            ..Options::default()
+        let Request { name, hash, node, args } = request;
+        let client = {
+            let options = Options {
+                timeout: Some(left),
+                fail_fast: true,
+                // With more, fred sends again what it had in flight when it makes all its
+                // connections anew, as it does for one command that it finds no connection for.
+                max_attempts: Some(1),
+                cluster_node: node.map(|node| *node),
+                ..Options::default()
+            };
+            client.with_options(&options)
         };
-        let command = CustomCommand::new_static(request.name, request.hash, false);
-        let answer = client.with_options(&options).custom(command, request.args).await;
-        let answer = answer.map_err(Failure::from);
+        // Boxed, as fred's futures have some kilobytes.
+        let answer: Sending<'_> = match Known::of(name, &args) {
+            Some(known) => {
+                drop(args);
+                known.send(&client)
+            }
+            None => Box::pin(client.custom(CustomCommand::new_static(name, hash, false), args)),
+        };
+        let answer = answer.await.map_err(Failure::from);
         if answer.as_ref().err().is_none_or(Failure::is_refused) {
             self.vitals.answered(begun.elapsed());
         }

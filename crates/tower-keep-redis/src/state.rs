@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use tokio::{runtime::Handle, time::sleep};
 use tower_keep_core::ErrorClass;
 use tracing::{debug, info, warn};
 
@@ -30,12 +31,16 @@ impl Shared {
 
     /// A probe was not answered.
     pub(crate) fn unanswered(&self, failure: &Failure) {
-        self.vitals.failed(failure, Instant::now());
-        let speaks_against_it = match self.breaker.state() {
+        let (state, sent) = (self.breaker.state(), failure.error().class() != ErrorClass::NotSent);
+        // Before the first connection that it is not connected is no error.
+        if state != ConnectionState::Connecting || sent {
+            self.vitals.failed(failure, Instant::now());
+        }
+        let speaks_against_it = match state {
             // It answers, if only to refuse the `PING`.
             ConnectionState::Up => !failure.is_refused(),
-            // Before the first connection there is nothing to lose.
-            ConnectionState::Connecting => failure.error().class() != ErrorClass::NotSent,
+            // Nothing is lost that was not there.
+            ConnectionState::Connecting => sent,
             ConnectionState::Down => false,
         };
         if speaks_against_it {
@@ -91,9 +96,15 @@ impl Shared {
         self.recovered();
     }
 
-    /// These answer, and of those in use one has ended: the others see their commands through.
+    /// These answer, and of those in use one has ended: the others see their commands through, and
+    /// those of whoever has just picked one of them.
     pub(crate) fn relieve(&self, clients: Arc<Clients>) {
-        self.clients.store(clients);
+        let old = self.clients.swap(clients);
+        let grace = self.config.timeout;
+        Handle::current().spawn(async move {
+            sleep(grace).await;
+            drop(old);
+        });
         self.replaced("replaced a Redis client that had ended");
     }
 

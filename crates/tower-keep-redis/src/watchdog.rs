@@ -21,7 +21,7 @@ use crate::{breaker::ConnectionState, clients::Clients, probe, shared::Shared};
 
 /// Time without a word from fred after which it is taken to be stuck. While it cannot connect, it
 /// says so at least every 250 ms.
-const SILENCE: Duration = Duration::from_millis(750);
+const SILENCE: Duration = Duration::from_millis(600);
 /// How often the spares are looked at, and how often all is when there is nothing to do.
 const LOOK: Duration = Duration::from_millis(50);
 const GLANCE: Duration = Duration::from_secs(1);

@@ -10,8 +10,13 @@ use tower_keep_rate_limit::{MAX_LIMIT, MAX_WINDOW, Rule, Scope};
 
 use crate::env::Env;
 
+mod cache;
+mod classes;
 #[cfg(feature = "redis")]
 mod redis;
+mod session;
+
+pub use self::{cache::CacheConfig, classes::ClassTtls, session::SessionConfig};
 
 /// The settings of a [`Keep`](crate::Keep).
 ///
@@ -29,6 +34,16 @@ mod redis;
 /// | `RATE_LIMIT_MAX` | 100 | requests of the default rule, 1 to 1000000000 |
 /// | `RATE_LIMIT_WINDOW` | 900 | seconds of its window, 1 to 31536000 |
 /// | `RATE_LIMIT_TTL` | 900, or the window if that is longer | seconds that counters are kept at least, the window to 31536000 |
+/// | `SESSION_STORE` | `redis` where Redis is configured, else `memory` | where sessions are kept |
+/// | `SESSION_TTL` | 86400 | seconds a session may lie unused, 1 to 34560000 |
+/// | `SESSION_SECRET` | made up and lost with the process; required on Redis | what tokens are sealed with: a comma-separated list, the newest first, at least 32 bytes each |
+/// | `SESSION_COOKIE_SECURE` | true | `false`: the cookie is sent over plain HTTP too, and has no `__Host-` in its name; for development |
+/// | `CACHE_TTL` | 3600 | seconds a response is fresh that says `public` but not for how long, and a value of a class of which nothing else is said, 1 to 31536000; a response that says nothing of caching is not stored |
+/// | `AI_CACHE_TTL` | 1800 | seconds answers of language models are stored; `OCR_CACHE_TTL` and `ANALYSIS_CACHE_TTL` for what is read off pictures (7200) and what analyses find (3600) |
+/// | `QUERY_CACHE_TTL` `PRESCRIPTION_CACHE_TTL` `<CLASS>_CACHE_TTL` | 300, 7200, `CACHE_TTL` | the same for values of that class |
+/// | `CACHE_COMPRESS_ABOVE` | 1024 | bytes over which bodies are compressed in Redis, 0 to 268435456 |
+/// | `CACHE_MAX_ENTRY_BYTES` | 1048576 | bytes of the longest cache entry, compressed where it is, and of the longest body that is stored; 1024 to 268435456 |
+/// | `CACHE_ENCRYPTION_KEYS` | unset | what sessions' values and cache entries are sealed with in Redis: a comma-separated list of `id:base64` of 32 bytes, the newest first |
 /// | `TRUSTED_PROXIES` | none | comma-separated addresses and networks that are believed when they tell the client's address |
 /// | `TRUSTED_PROXY_HEADER` | `x-forwarded-for` | the one header they tell it in: that, or `forwarded` (RFC 7239) |
 ///
@@ -40,6 +55,10 @@ pub struct Config {
     pub redis: Option<RedisConfig>,
     /// The default rate limit.
     pub rate_limit: RateLimitConfig,
+    /// Sessions.
+    pub session: SessionConfig,
+    /// Caches.
+    pub cache: CacheConfig,
     /// The proxies whose word about the client's address is taken.
     pub trusted_proxies: TrustedProxies,
     /// What is odd about the settings, but no error.
@@ -106,10 +125,14 @@ impl Config {
     /// there. Passwords are never shown.
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
     pub fn from_env() -> Result<Self, ConfigError> {
-        Self::from_lookup(|name| std::env::var_os(name))
+        // Classes are the program's own: whichever has a variable is read.
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let classes = names.filter(|name| name.ends_with(classes::SUFFIX)).collect();
+        Self::read(|name| std::env::var_os(name), classes)
     }
 
-    /// Reads variables from anywhere.
+    /// Reads variables from anywhere. Of the `<CLASS>_CACHE_TTL` only those in the table are asked for:
+    /// [`ClassTtls::set`] says others.
     ///
     /// ```
     /// use tower_keep::Config;
@@ -123,6 +146,13 @@ impl Config {
     ///
     /// As [`Config::from_env`].
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
+        Self::read(lookup, Vec::new())
+    }
+
+    fn read(
+        lookup: impl Fn(&str) -> Option<OsString>,
+        classes: Vec<String>,
+    ) -> Result<Self, ConfigError> {
         let mut env = Env::new(&lookup);
         let mut warnings = Vec::new();
         #[cfg(feature = "redis")]
@@ -130,6 +160,11 @@ impl Config {
         #[cfg(not(feature = "redis"))]
         refuse_redis(&mut env, &mut warnings);
         let rate_limit = RateLimitConfig::read(&mut env);
+        let has_redis = env.is_set("REDIS_URL") || env.is_set("REDIS_HOST");
+        let vault = cache::read_vault(&mut env);
+        let session = SessionConfig::read(&mut env, has_redis, vault.clone(), &mut warnings);
+        let classes = ClassTtls::read(&mut env, classes);
+        let cache = CacheConfig::read(&mut env, vault, classes);
         let trusted_proxies = read_proxies(&mut env, &mut warnings);
         let because = if env.is_set("REDIS_URL") {
             "REDIS_URL is set"
@@ -142,6 +177,8 @@ impl Config {
             #[cfg(feature = "redis")]
             redis,
             rate_limit,
+            session,
+            cache,
             trusted_proxies,
             warnings,
             because: Some(because),

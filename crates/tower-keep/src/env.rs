@@ -48,7 +48,6 @@ impl<'a> Env<'a> {
     }
 
     /// A switch.
-    #[cfg(feature = "redis")]
     pub(crate) fn flag(&mut self, name: &str) -> Option<bool> {
         let text = self.text(name)?;
         match text.to_ascii_lowercase().as_str() {

@@ -1,11 +1,23 @@
 //! The handle that owns the store and hands out layers.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
+use tower_keep_ai_cache::{AiCacheLayer, AiCacheLayerBuilder, AiStore};
 use tower_keep_core::{ConfigError, StoreError};
-use tower_keep_rate_limit::{MemoryStore, RateLimitLayer, RateLimitLayerBuilder, RuleNames};
+use tower_keep_query_cache::{QueryCache, QueryCacheBuilder, QueryStore, TtlClass};
+use tower_keep_rate_limit::{
+    CreationLimit, MemoryStore, RateLimitLayer, RateLimitLayerBuilder, RuleNames,
+};
+use tower_keep_response_cache::{
+    CacheBuilder, ResponseCacheLayer, ResponseCacheLayerBuilder, ResponseStore,
+};
+use tower_keep_session::{CookieOptions, SessionLayer, SessionLayerBuilder, SessionStore};
 
 use crate::{
+    ai,
     config::Config,
     health::{Health, Status, StoreKind},
 };
@@ -24,8 +36,19 @@ pub(crate) struct Shared {
     limits: Arc<MemoryStore>,
     /// The rules of all rate-limit layers, which count together.
     names: Arc<RuleNames>,
+    /// Sessions, where they are kept in this process.
+    sessions: OnceLock<Arc<tower_keep_session::MemoryStore>>,
+    /// What all response caches store in.
+    responses: OnceLock<ResponseStore>,
+    /// What all AI caches store in.
+    answers: OnceLock<AiStore>,
+    /// What all query caches keep values in.
+    queries: OnceLock<QueryStore>,
     config: Config,
 }
+
+/// How many sessions visitors at one address may begin in this process, in what time.
+const NEW_SESSIONS: (u64, Duration) = (100, Duration::from_secs(60));
 
 #[derive(Debug)]
 pub(crate) enum Store {
@@ -81,7 +104,10 @@ impl Keep {
 
     pub(crate) fn with(store: Store, config: Config) -> Self {
         let limits = Arc::new(MemoryStore::new());
-        Self { shared: Arc::new(Shared { store, limits, names: Arc::default(), config }) }
+        let (names, sessions) = (Arc::default(), OnceLock::new());
+        let (responses, answers, queries) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        let shared = Shared { store, limits, names, sessions, responses, answers, queries, config };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Begins a rate-limit layer on this keep's store.
@@ -98,7 +124,7 @@ impl Keep {
     /// # Ok::<_, tower_keep::ConfigError>(())
     /// ```
     pub fn rate_limit(&self) -> RateLimitLayerBuilder {
-        let Shared { store, limits, names, config } = &*self.shared;
+        let Shared { store, limits, names, config, .. } = &*self.shared;
         let builder = RateLimitLayer::builder()
             .default_rule(config.rate_limit.default_rule())
             .key_life(config.rate_limit.ttl)
@@ -108,6 +134,167 @@ impl Keep {
             Store::Memory => builder.memory_store(Arc::clone(limits)),
             #[cfg(feature = "redis")]
             Store::Redis(redis) => builder.store_with_fallback(redis.limits(), Arc::clone(limits)),
+        }
+    }
+
+    /// Begins a session layer on this keep's store, as the `SESSION_*` variables say. Layers of one
+    /// keep share their sessions, and so do all processes on one Redis that have the same
+    /// `SESSION_SECRET`.
+    ///
+    /// Without a secret sessions in memory are sealed by one that is made up, which a warning says;
+    /// on Redis `build` refuses, since nobody would know them again after a restart. Visitors at
+    /// one address may begin 100 sessions in a minute, as this process counts.
+    ///
+    /// ```
+    /// # use tower_keep::Keep;
+    /// let layer = Keep::memory().session().build()?;
+    /// # let _ = layer;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    pub fn session(&self) -> SessionLayerBuilder {
+        let Shared { limits, config, .. } = &*self.shared;
+        let settings = &config.session;
+        let (store, outlives) = self.session_store();
+        let mut builder = SessionLayer::builder()
+            .store(store)
+            .secrets(&settings.secrets)
+            .ttl(settings.ttl)
+            .trusted_proxies(config.trusted_proxies.clone());
+        if settings.secrets.is_empty() && !outlives {
+            tracing::warn!(
+                "SESSION_SECRET is not set: sessions are sealed by a secret that this process made \
+                 up, and end with it"
+            );
+            builder = builder.ephemeral_secret();
+        }
+        if !settings.cookie_secure {
+            builder = builder.cookie(CookieOptions::default().insecure());
+        }
+        if let Some(vault) = &settings.vault {
+            builder = builder.vault(vault.clone());
+        }
+        let (most, window) = NEW_SESSIONS;
+        match CreationLimit::new("new-session", most, window, Arc::clone(limits) as Arc<_>) {
+            Ok(limit) => builder.admission(Arc::new(limit)),
+            Err(_) => builder,
+        }
+    }
+
+    /// Begins a response-cache layer on this keep's store, as the `CACHE_*` variables say. What says
+    /// `public` but not for how long is fresh for `CACHE_TTL` (an hour); what says nothing of caching
+    /// is not stored.
+    ///
+    /// Layers of one keep store together: in 64 MiB of this process's memory, or in Redis, with
+    /// near copies in as many. What one of them purges, or a request through it makes invalid, none
+    /// of them serves. A layer that is told something else of its store (`capacity`, `fill_lease` …)
+    /// has one of its own beside it; in Redis that has the same entries.
+    ///
+    /// ```
+    /// # use tower_keep::Keep;
+    /// let layer = Keep::memory().response_cache().build()?;
+    /// let responses = layer.responses(); // to be purged
+    /// # let _ = responses;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    pub fn response_cache(&self) -> ResponseCacheLayerBuilder {
+        let Shared { responses, config, .. } = &*self.shared;
+        let store = responses.get_or_init(|| ResponseStore::new(self.cache()));
+        ResponseCacheLayer::builder()
+            .stored_in(store)
+            .public_ttl(config.cache.ttl)
+            .max_body(config.cache.max_entry_bytes)
+    }
+
+    /// Begins a layer that caches answers of language models on this keep's store. Answers are stored
+    /// for `AI_CACHE_TTL` (half an hour), those of the other classes for `OCR_CACHE_TTL` (two hours)
+    /// and `ANALYSIS_CACHE_TTL` (an hour).
+    ///
+    /// The layers of one keep store together, as those of [`response_cache`](Self::response_cache)
+    /// do. On Redis one process asks for all what is not stored.
+    ///
+    /// ```
+    /// # use tower_keep::Keep;
+    /// let layer = Keep::memory().ai_cache().build()?;
+    /// let answers = layer.answers(); // to be flushed
+    /// # let _ = answers;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    pub fn ai_cache(&self) -> AiCacheLayerBuilder {
+        let Shared { answers, config, .. } = &*self.shared;
+        let lease = Some(AiCacheLayer::LEASE);
+        let store = answers.get_or_init(|| AiStore::new(self.cache().fill_lease(lease)));
+        let builder =
+            AiCacheLayer::builder().stored_in(store).ttl(ai::TtlClass::Chat, config.cache.ai_ttl);
+        let classes = [("ocr", ai::TtlClass::Ocr), ("analysis", ai::TtlClass::Analysis)];
+        classes.into_iter().fold(builder, |builder, (name, class)| {
+            match config.cache.classes.get(name) {
+                Some(ttl) => builder.ttl(class, ttl),
+                None => builder,
+            }
+        })
+    }
+
+    /// Begins a query cache on this keep's store, as the `CACHE_*` variables say.
+    ///
+    /// The caches of one keep are one: what one of them keeps the others find, and what one
+    /// invalidates none gives any more. It takes 64 MiB of this process's memory, or is in Redis,
+    /// with near copies in as many. A cache that is told something else of its store (`capacity`,
+    /// `fill_lease` …) has one of its own beside it; in Redis that has the same entries.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tower_keep::{Keep, QueryKey, TenantId};
+    ///
+    /// let keep = Keep::memory();
+    /// let (cache, class) = (keep.query_cache().build()?, keep.ttl_class("prescription"));
+    /// let key = QueryKey::named(&TenantId::new("acme")?, "prescription", 17);
+    /// let load = || async { Ok::<_, std::io::Error>("2 a day".to_owned()) }; // ask the database
+    /// assert_eq!(**cache.get_or_load(&key, &class, load).await?, *"2 a day");
+    /// # Ok(()) }
+    /// ```
+    pub fn query_cache(&self) -> QueryCacheBuilder {
+        let store = self.shared.queries.get_or_init(|| QueryStore::new(self.cache()));
+        QueryCache::builder().kept_in(store)
+    }
+
+    /// A class of values that are kept for as long as its variable `<CLASS>_CACHE_TTL` says: 300 s
+    /// for `query`, 7200 s for `prescription` and `CACHE_TTL` for any other, if it says nothing. See
+    /// [`ClassTtls`](crate::ClassTtls).
+    pub fn ttl_class(&self, name: &'static str) -> TtlClass {
+        let settings = &self.shared.config.cache;
+        TtlClass::new(name, settings.classes.get(name).unwrap_or(settings.ttl))
+    }
+
+    /// Begins a cache on this keep's store.
+    fn cache(&self) -> CacheBuilder {
+        let Shared { store, config, .. } = &*self.shared;
+        let settings = &config.cache;
+        let mut builder = CacheBuilder::new()
+            .compress_above(settings.compress_above)
+            .max_entry_bytes(settings.max_entry_bytes);
+        if let Some(vault) = &settings.vault {
+            builder = builder.vault(vault.clone());
+        }
+        match store {
+            Store::Memory => builder.memory(),
+            #[cfg(feature = "redis")]
+            Store::Redis(redis) => redis.cache(builder),
+        }
+    }
+
+    /// Where sessions are kept, and whether they outlive this process there.
+    fn session_store(&self) -> (Arc<dyn SessionStore>, bool) {
+        let Shared { store, sessions, config, .. } = &*self.shared;
+        match store {
+            #[cfg(feature = "redis")]
+            Store::Redis(redis) if config.session.store != Some(StoreKind::Memory) => {
+                (redis.sessions(), true)
+            }
+            _ => {
+                let _ = config;
+                let sessions = sessions.get_or_init(Arc::default);
+                (Arc::clone(sessions) as Arc<_>, false)
+            }
         }
     }
 
@@ -146,3 +333,6 @@ impl Keep {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

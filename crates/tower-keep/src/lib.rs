@@ -41,23 +41,48 @@ mod keep;
 #[cfg(feature = "redis")]
 mod redis;
 
+/// What an [`AiCacheLayer`] is told and tells.
+pub mod ai {
+    pub use tower_keep_ai_cache::{Api, BypassReason, Flaw, TtlClass};
+}
+
 #[cfg(feature = "redis")]
 pub use self::redis::*;
 pub use self::{
-    config::{Config, RateLimitConfig},
+    config::{CacheConfig, ClassTtls, Config, RateLimitConfig, SessionConfig},
     health::{Health, Status, StoreKind},
     keep::Keep,
 };
+pub use tower_keep_ai_cache::{
+    AiCache, AiCacheLayer, AiCacheLayerBuilder, AiCacheOutcome, AiCacheStatus, AiStore,
+    CachedAnswers,
+};
 pub use tower_keep_core::{
-    BodyError, BoxError, ClientAddr, ConfigError, ConfigProblem, CostUnit, ErrorClass,
-    ForwardingHeader, InvalidId, InvalidPrincipal, KnownTenants, LateCost, PeerAddr, Principal,
-    PrincipalExtractor, PrincipalLayer, PrincipalLayerBuilder, ResponseBody, RouteTemplate,
-    StoreError, TenantId, TrustedProxies, UserId,
+    Admission, Admitted, BodyError, BoxError, ClientAddr, ConfigError, ConfigProblem, CostUnit,
+    Dialect, ErrorClass, ForwardingHeader, GrpcCode, InvalidId, InvalidPrincipal, KnownTenants,
+    LateCost, PeerAddr, Principal, PrincipalExtractor, PrincipalLayer, PrincipalLayerBuilder,
+    Rejection, RequestBody, ResponseBody, RouteTemplate, StoreError, TenantId, TrustedProxies,
+    UserId, Vault, cache_status,
+};
+pub use tower_keep_query_cache::{
+    Cacheable, CacheableQuery, Fetched, InvalidParameters, Invalidate, LoadError, QueryCache,
+    QueryCacheBuilder, QueryCacheLayer, QueryCacheService, QueryKey, QueryStore, Sought, Source,
+    TtlClass,
 };
 pub use tower_keep_rate_limit::{
-    AccessList, Algorithm, Caller, CallerStanding, Mode, OnStoreError, OnUnidentified, Plans,
-    Quota, RateLimitDecision, RateLimitLayer, RateLimitLayerBuilder, RateLimitOutcome, RateLimits,
-    Rule, RuleStanding, Scope,
+    AccessList, Algorithm, Caller, CallerStanding, CreationLimit, Mode, OnStoreError,
+    OnUnidentified, Plans, Quota, RateLimitDecision, RateLimitLayer, RateLimitLayerBuilder,
+    RateLimitOutcome, RateLimits, Rule, RuleStanding, Scope,
+};
+pub use tower_keep_response_cache::{
+    BypassReason, CacheBuilder, CacheControlOverride, CachedResponses, Cookies, PurgeError,
+    PurgeService, QueryRules, ResponseCache, ResponseCacheLayer, ResponseCacheLayerBuilder,
+    ResponseCacheOutcome, ResponseStore, Selection, SetCookie, Unkeyed,
+};
+pub use tower_keep_session::{
+    Carrier, CookieOptions, CsrfToken, Flash, PublicId, SameSite, SaveOn, Session, SessionData,
+    SessionError, SessionInfo, SessionLayer, SessionLayerBuilder, SessionOutcome, SessionValue,
+    Sessions, Touch,
 };
 
 #[cfg(doctest)]

@@ -10,6 +10,8 @@ pub use tower_keep_redis::{
     LastError, Pem, RedisConfig, ServerInfo, ServerRole, fred,
 };
 
+use tower_keep_response_cache::CacheBuilder;
+
 use self::fred::clients::Client;
 
 use crate::{
@@ -27,11 +29,14 @@ pub(crate) struct Redis {
     bus: SharedBus,
     /// Counts for all rate-limit layers; made for the first.
     limits: OnceLock<Arc<RedisStore>>,
+    /// The same for all session layers.
+    sessions: OnceLock<Arc<tower_keep_session::RedisStore>>,
 }
 
 impl Redis {
     fn new(connection: Connection, pubsub: bool) -> Self {
-        Self { connection, pubsub, bus: SharedBus::default(), limits: OnceLock::new() }
+        let (limits, sessions) = (OnceLock::new(), OnceLock::new());
+        Self { connection, pubsub, bus: SharedBus::default(), limits, sessions }
     }
 
     /// The store of all rate-limit layers. It remembers whom it has denied, unless there is no
@@ -44,6 +49,25 @@ impl Redis {
             Arc::new(remembering.unwrap_or(plain))
         };
         Arc::clone(self.limits.get_or_init(store))
+    }
+
+    /// The store of all session layers. It tells the other processes what it has ended, unless
+    /// there is no runtime here for the bus that this takes.
+    pub(crate) fn sessions(&self) -> Arc<tower_keep_session::RedisStore> {
+        let store = || {
+            let plain = tower_keep_session::RedisStore::new(self.connection.clone());
+            let bus = self.bus.get(&self.connection, self.pubsub);
+            let telling = bus.and_then(|bus| plain.clone().announce_on(&bus));
+            Arc::new(telling.unwrap_or(plain))
+        };
+        Arc::clone(self.sessions.get_or_init(store))
+    }
+
+    /// A cache here. Its near copies are used while the bus is live.
+    pub(crate) fn cache(&self, builder: CacheBuilder) -> CacheBuilder {
+        // Without a runtime there is neither bus nor cache: building says so.
+        let bus = self.bus.get(&self.connection, self.pubsub).ok();
+        builder.redis(&self.connection, bus.as_ref())
     }
 
     pub(crate) fn health(&self) -> Health {

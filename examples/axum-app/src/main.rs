@@ -4,22 +4,37 @@ use std::{
     io::{IsTerminal as _, Write as _},
     net::SocketAddr,
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::{
     net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{SignalKind, signal},
 };
-use tower_keep::{Config, ConfigError, Keep};
+use tower_keep::{BoxError, Config, ConfigError, Keep};
 use tracing_subscriber::EnvFilter;
 
 mod app;
+mod assistant;
+mod auth;
+mod body;
+mod cache_test;
+mod clinic;
+mod database;
 mod health;
+mod page;
+mod problem;
+mod products;
+mod purge;
 mod settings;
 mod tenants;
 
-use crate::settings::Settings;
+use crate::{
+    auth::{AccountKey, Auth, Users},
+    database::Database,
+    settings::Settings,
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -39,7 +54,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+async fn serve() -> Result<(), BoxError> {
     let (settings, config) = match (Settings::from_env(), Config::from_env()) {
         (Ok(settings), Ok(config)) => (settings, config),
         // Everything that is wrong, at once.
@@ -49,8 +64,11 @@ async fn serve() -> Result<(), Box<dyn std::error::Error>> {
             return Err(error.into());
         }
     };
+    let key = Arc::new(AccountKey::new(&config.session.secrets)?);
     let keep = Keep::new(config)?;
-    let app = app::router(&keep)?;
+    let users = Arc::new(Users::seeded().await?);
+    let database = Database::open(settings.database.clone()).await?;
+    let app = app::router(&keep, Auth { users, key }, &database, &settings.model)?;
     // Held while the program runs, so that health tells how it is.
     let _bus = keep.bus()?;
     // Redis may come later: until then requests are counted in this process.
@@ -67,7 +85,7 @@ async fn serve() -> Result<(), Box<dyn std::error::Error>> {
         )
     })?;
     // From here on a signal ends the program in good order.
-    let mut stop = Stop::listen()?;
+    let stop = stop()?;
     let (stopping, mut stopped) = tokio::sync::watch::channel(false);
     welcome(&keep, listener.local_addr()?);
     let service = app.into_make_service_with_connect_info::<SocketAddr>();
@@ -76,7 +94,7 @@ async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let mut server = std::pin::pin!(server.into_future());
     tokio::select! {
         ended = &mut server => return Ok(ended?),
-        () = stop.asked() => {}
+        () = stop => {}
     }
     tracing::info!("stopping: finishing the requests under way, for {FINISH:?} at most");
     stopping.send_replace(true);
@@ -86,6 +104,8 @@ async fn serve() -> Result<(), Box<dyn std::error::Error>> {
         // Somebody keeps a connection open without saying what they want.
         tracing::warn!("some requests were not finished in time");
     }
+    // Those who are not finished keep it open.
+    let _ = tokio::time::timeout(Duration::from_secs(1), database.close()).await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -93,26 +113,12 @@ async fn serve() -> Result<(), Box<dyn std::error::Error>> {
 /// How long requests under way may take once the program is to stop.
 const FINISH: Duration = Duration::from_secs(10);
 
-/// SIGTERM or Ctrl-C.
-struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Stop {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
+/// Waits for SIGTERM or Ctrl-C. From here on neither ends the program by itself.
+fn stop() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+    })
 }
 
 /// What the program says to whoever started it.
@@ -122,6 +128,13 @@ fn welcome(keep: &Keep, address: SocketAddr) {
         "tower-keep's axum-app, keeping state in {store}: http://{address}
   curl -i http://{address}/api/test/ratelimit
   curl -s http://{address}/api/health
+  curl -i http://{address}/api/products
+  curl -i 'http://{address}/api/patients?search=smith' -H 'Authorization: Bearer TOKEN'
+  curl -s http://{address}/api/auth/login -H 'Content-Type: application/json' \
+       -d '{{\"email\":\"test@example.com\",\"password\":\"password\"}}'
+  curl -i http://{address}/api/ai/query -H 'Authorization: Bearer TOKEN' \
+       -H 'Content-Type: application/json' -d '{{\"query\":\"What is glaucoma?\"}}'
+  curl -s http://{address}/api/auth/me -H 'Authorization: Bearer TOKEN'
   for i in $(seq 105); do curl -s -o /dev/null -w '%{{http_code}}\\n' \
          -H 'X-Tenant-Id: acme' http://{address}/api/test/ratelimit; done | sort | uniq -c
 "

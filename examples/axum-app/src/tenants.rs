@@ -12,12 +12,12 @@ use tower_keep::{KnownTenants, TenantId};
 pub(crate) struct FirstTenants {
     seen: Mutex<HashSet<TenantId>>,
     most: usize,
-    always: &'static str,
+    always: &'static [&'static str],
 }
 
 impl FirstTenants {
     /// Takes the first `most` names that come, and `always`.
-    pub(crate) fn new(most: usize, always: &'static str) -> Self {
+    pub(crate) fn new(most: usize, always: &'static [&'static str]) -> Self {
         Self { seen: Mutex::default(), most, always }
     }
 }
@@ -25,7 +25,7 @@ impl FirstTenants {
 impl KnownTenants for FirstTenants {
     fn contains(&self, tenant: &TenantId) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if tenant.as_str() == self.always || seen.contains(tenant) {
+        if self.always.contains(&tenant.as_str()) || seen.contains(tenant) {
             return true;
         }
         let has_room = seen.len() < self.most;
@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn the_first_so_many_are_taken_and_stay() {
-        let tenants = FirstTenants::new(2, "public");
+        let tenants = FirstTenants::new(2, &["public"]);
         let take = |name| tenants.contains(&TenantId::new(name).unwrap());
         assert!(take("a") && take("b") && take("public") && take("a"));
         assert!(!take("c"));

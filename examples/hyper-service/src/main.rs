@@ -6,6 +6,7 @@ use std::{
     process::ExitCode,
 };
 
+use tokio::signal::unix::{SignalKind, signal};
 use tower::{ServiceBuilder, service_fn};
 use tower_keep::{BoxError, Keep, PrincipalLayer};
 use tracing_subscriber::EnvFilter;
@@ -13,7 +14,6 @@ use tracing_subscriber::EnvFilter;
 mod routes;
 mod server;
 mod settings;
-mod stop;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -41,11 +41,19 @@ async fn run() -> Result<(), BoxError> {
         .layer(keep.rate_limit().build()?)
         .service(service_fn(routes::answer));
     let listener = settings::listen().await?;
-    let stop = stop::Stop::listen()?;
+    let stop = stop()?;
     welcome(&keep, listener.local_addr()?);
     server::serve(listener, service, stop).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Waits for SIGTERM or Ctrl-C. From here on neither ends the program by itself.
+fn stop() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+    })
 }
 
 /// What the program says to whoever started it.

@@ -1,6 +1,6 @@
 //! The accept loop.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -14,8 +14,6 @@ use tokio::net::TcpListener;
 use tower::{Service, ServiceBuilder};
 use tower_keep::{BoxError, PeerAddr};
 
-use crate::stop::Stop;
-
 /// How long requests under way may take once the program is to stop.
 const FINISH: Duration = Duration::from_secs(10);
 
@@ -23,7 +21,7 @@ const FINISH: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves HTTP/1 and HTTP/2 on one port until the program is to stop.
-pub(crate) async fn serve<S, B>(listener: TcpListener, service: S, mut stop: Stop)
+pub(crate) async fn serve<S, B>(listener: TcpListener, service: S, stop: impl Future<Output = ()>)
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send,
@@ -33,10 +31,11 @@ where
 {
     let server = auto::Builder::new(TokioExecutor::new());
     let connections = GracefulShutdown::new();
+    let mut stop = pin!(stop);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = stop.asked() => break,
+            () = &mut stop => break,
         };
         let (socket, peer) = match accepted {
             Ok(accepted) => accepted,

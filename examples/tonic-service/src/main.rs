@@ -9,7 +9,10 @@ use std::{
 };
 
 use http::Request;
-use tokio::sync::watch;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 use tonic::transport::{
     Server,
     server::{TcpConnectInfo, TcpIncoming},
@@ -21,7 +24,6 @@ use tracing_subscriber::EnvFilter;
 mod greeter;
 mod messages;
 mod settings;
-mod stop;
 
 /// How long calls under way may take once the program is to stop.
 const FINISH: Duration = Duration::from_secs(10);
@@ -52,7 +54,7 @@ async fn run() -> Result<(), BoxError> {
         // Without the list all methods would count as one endpoint.
         .layer(keep.rate_limit().grpc_methods(messages::METHODS).build()?);
     let listener = settings::listen().await?;
-    let mut stop = stop::Stop::listen()?;
+    let stop = stop()?;
     welcome(&keep, listener.local_addr()?);
     let (stopping, mut stopped) = watch::channel(false);
     let server = Server::builder()
@@ -64,7 +66,7 @@ async fn run() -> Result<(), BoxError> {
     let mut server = pin!(server);
     tokio::select! {
         ended = &mut server => return Ok(ended?),
-        () = stop.asked() => {}
+        () = stop => {}
     }
     tracing::info!("stopping: finishing the calls under way, for {FINISH:?} at most");
     stopping.send_replace(true);
@@ -84,6 +86,14 @@ fn pass_on_peer<B>(mut request: Request<B>) -> Request<B> {
         request.extensions_mut().insert(PeerAddr(peer));
     }
     request
+}
+
+/// Waits for SIGTERM or Ctrl-C. From here on neither ends the program by itself.
+fn stop() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+    })
 }
 
 /// What the program says to whoever started it.

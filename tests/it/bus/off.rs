@@ -87,11 +87,12 @@ async fn links_that_die_young_are_made_less_and_less_often() {
         server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).await.unwrap().ok().unwrap();
         sleep(Duration::from_millis(5)).await;
     }
-    let again = log.lines("listening to other processes again").len();
     let mut gaps = 0;
     while tokio::time::timeout(Duration::from_millis(50), events.recv()).await.is_ok() {
         gaps += 1;
     }
+    // Counted after the gaps: one may be made while they are read.
+    let again = log.lines("listening to other processes again").len();
     println!("killed at once for 4 s: listening again {again} times, {gaps} gaps");
     assert!((3..=12).contains(&again), "{again} times");
     assert!(gaps <= 2 * again + 2, "{gaps} gaps");

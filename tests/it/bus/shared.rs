@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::{runtime::Handle, time::sleep};
+use tower_keep_core::key::BUS;
 use tower_keep_redis::{Bus, BusEvent, BusState, Connection, ErrorClass, SharedBus};
 use tower_keep_tests::{Cluster, Flavor, Sentinel, Server, wait_until};
 
@@ -35,6 +36,22 @@ async fn processes_hear_each_other() {
         // There is one channel for all databases.
         Box::pin(both_hear_both(&format!("{}/3", server.url()))).await;
     }
+}
+
+/// For scripts, which publish it themselves.
+#[tokio::test]
+async fn a_message_may_be_sent_by_other_hands() {
+    let server = Server::start(Flavor::Redis).await;
+    let (connection, bus) = process(config(&server.url())).await;
+    let mut events = bus.events();
+    reaches(&bus, BusState::Live).await;
+    let envelope = bus.message(9, b"by hand").unwrap();
+    server.command(&[b"PUBLISH", BUS.as_bytes(), &envelope]).await.unwrap().ok().unwrap();
+    let (heard, _) = message(&mut events).await;
+    assert_eq!((heard.kind, &heard.payload[..], heard.is_own), (9, &b"by hand"[..], true));
+    assert_eq!(bus.message(9, &[0; Bus::MAX_PAYLOAD + 1]), None);
+    let off = SharedBus::default().get(&connection, false).unwrap();
+    assert_eq!(off.message(9, b"x"), None);
 }
 
 #[tokio::test]

@@ -147,44 +147,49 @@ async fn a_hang_is_noticed_although_every_caller_gives_up() {
 /// overdue: nothing is replayed.
 #[tokio::test]
 async fn what_was_in_flight_is_unknown_and_never_sent_again() {
-    let mut server = Server::start(Flavor::Redis).await;
-    let connection = connected(config(&server.url())).await;
-    incr(&connection, "warm").await.unwrap();
-    server.pause();
-    let mut calls = JoinSet::new();
-    for _ in 0..20 {
-        let connection = connection.clone();
-        calls.spawn(async move { incr(&connection, "n").await });
+    for flavor in Flavor::ALL {
+        let mut server = Server::start(flavor).await;
+        let connection = connected(config(&server.url())).await;
+        incr(&connection, "warm").await.unwrap();
+        server.pause();
+        let mut calls = JoinSet::new();
+        for _ in 0..20 {
+            let connection = connection.clone();
+            calls.spawn(async move { incr(&connection, "n").await });
+        }
+        sleep(ms(100)).await;
+        // Dead on the spot: not let go on first, as `kill` does with a paused server.
+        let pid = server.pid().unwrap().to_string();
+        assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+        server.restart().await;
+        let outcomes = timeout(ms(2000), calls.join_all()).await.expect("not told at once");
+        for outcome in &outcomes {
+            assert_eq!(class(outcome), Some(ErrorClass::Unknown), "{outcome:?}");
+        }
+        assert!(wait_until(ms(1000), || async { incr(&connection, "m").await.is_ok() }).await);
+        sleep(ms(200)).await;
+        assert_eq!(count(&server, "n").await, 0);
     }
-    sleep(ms(100)).await;
-    // Dead on the spot: not let go on first, as `kill` does with a paused server.
-    let pid = server.pid().unwrap().to_string();
-    assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
-    server.restart().await;
-    let outcomes = timeout(ms(2000), calls.join_all()).await.expect("not told at once");
-    for outcome in &outcomes {
-        assert_eq!(class(outcome), Some(ErrorClass::Unknown), "{outcome:?}");
-    }
-    assert!(wait_until(ms(1000), || async { incr(&connection, "m").await.is_ok() }).await);
-    sleep(ms(200)).await;
-    assert_eq!(count(&server, "n").await, 0);
 }
 
 #[tokio::test]
 async fn what_was_refused_is_never_sent_later() {
-    let mut server = Server::start(Flavor::Redis).await;
-    let connection = connected(config(&server.url()).with_timeout(ms(300))).await;
-    incr(&connection, "warm").await.unwrap();
-    server.kill();
-    let mut not_sent = 0;
-    for _ in 0..100 {
-        not_sent += usize::from(class(&incr(&connection, "n").await) == Some(ErrorClass::NotSent));
-        sleep(ms(2)).await;
+    for flavor in Flavor::ALL {
+        let mut server = Server::start(flavor).await;
+        let connection = connected(config(&server.url()).with_timeout(ms(300))).await;
+        incr(&connection, "warm").await.unwrap();
+        server.kill();
+        let mut not_sent = 0;
+        for _ in 0..100 {
+            not_sent +=
+                usize::from(class(&incr(&connection, "n").await) == Some(ErrorClass::NotSent));
+            sleep(ms(2)).await;
+        }
+        assert!(not_sent >= 80, "{not_sent}");
+        server.restart().await;
+        assert!(wait_until(ms(1000), || is_up(&connection)).await);
+        sleep(ms(200)).await;
+        assert_eq!(count(&server, "n").await, 0);
+        assert_eq!(incr(&connection, "n").await.unwrap(), 1);
     }
-    assert!(not_sent >= 80, "{not_sent}");
-    server.restart().await;
-    assert!(wait_until(ms(1000), || is_up(&connection)).await);
-    sleep(ms(200)).await;
-    assert_eq!(count(&server, "n").await, 0);
-    assert_eq!(incr(&connection, "n").await.unwrap(), 1);
 }

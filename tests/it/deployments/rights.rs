@@ -1,14 +1,23 @@
 //! The rights that SECURITY.md lists: with them everything works, and with one less something
 //! does not.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use tokio::time::timeout;
-use tower_keep::{Caller, RateLimitOutcome, TenantId, UserId};
+use tower_keep::{Caller, RateLimitOutcome, StoreError, TenantId, UserId};
+use tower_keep_cache::{
+    Stamp, Tag,
+    store::{
+        Ask, AskEntry, AskGenerations, AskLease, MAX_TAGS, PurgeStep, SharedStore as _,
+        ToldGenerations,
+    },
+};
 use tower_keep_redis::{BusEvent, BusState, Connection, RedisConfig, SharedBus};
+use tower_keep_session::{How, RedisStore, Saved};
 use tower_keep_tests::{Cluster, Flavor, Sentinel, Server, wait_until};
 
-use super::{ask, keep, twice};
+use super::{LONG, ask, keep, twice};
+use crate::session_store::backend::{BOUNDS, Backend, ORIGIN, What, new_id};
 
 const LOGIN: &str = "keep:PASSWORD";
 const SENTINEL_LOGIN: &str = "sentinelUsername=keep&sentinelPassword=SENTINEL-PASSWORD";
@@ -220,6 +229,113 @@ async fn to_reset_and_unblock() {
             grant(&servers, &line("one server, database 0")).await;
             grant(&servers, &words).await;
             judge(missing.as_ref(), lets_in(&url).await);
+        }
+    }
+}
+
+/// Whether sessions are made, read, kept, changed, listed, bounded and ended.
+async fn keeps_sessions(server: &Server, user: &str) -> bool {
+    server.command(&["SCRIPT", "FLUSH"]).await.unwrap().ok().unwrap();
+    let url = format!("redis://{LOGIN}@127.0.0.1:{}", server.port());
+    let config = RedisConfig::from_url(&url).unwrap().with_timeout(LONG);
+    let connection = Connection::connect(config).unwrap();
+    connection.require().await.unwrap();
+    let backend = Backend::new(Arc::new(RedisStore::new(connection)), None, "rights");
+    let user = backend.named("acme", user);
+    let outcome: Result<(), StoreError> = async {
+        let (store, what) = (&user.store, What::new().set("a", "1").sessions(2));
+        let create = async |id| {
+            let made = store.save(what.save(user.place(id), How::Create(ORIGIN))).await;
+            made.map(|saved| assert!(matches!(saved, Saved::Done(_)), "{saved:?}"))
+        };
+        let ids = [new_id(), new_id(), new_id()];
+        for id in ids {
+            create(id).await?;
+        }
+        assert!(store.load(user.place(ids[2])).await?.is_some());
+        assert!(store.touch(user.place(ids[2]), BOUNDS).await?.is_some());
+        assert_eq!(store.list(user.key()).await?.len(), 2);
+        store.save(what.save(user.place(ids[2]), How::Write)).await?;
+        store.remove_others(user.place(ids[2])).await?;
+        assert!(store.remove(user.place(ids[2])).await?);
+        store.remove_all(user.key()).await
+    }
+    .await;
+    outcome.is_ok()
+}
+
+#[tokio::test]
+async fn sessions() {
+    for flavor in Flavor::ALL {
+        let servers = [Server::start(flavor).await];
+        let more = and_less("sessions, in addition to any of these");
+        for (number, (missing, words)) in more.enumerate() {
+            grant(&servers, &line("one server, database 0")).await;
+            grant(&servers, &words).await;
+            let works = keeps_sessions(&servers[0], &format!("u{number}")).await;
+            judge(missing.as_ref(), works);
+        }
+    }
+}
+
+/// Whether caches are filled, long entries and leases included, read, purged until what is oldest
+/// is forgotten, and emptied.
+async fn keeps_caches(server: &Server, tenant: &str) -> bool {
+    server.command(&["SCRIPT", "FLUSH"]).await.unwrap().ok().unwrap();
+    let url = format!("redis://{LOGIN}@127.0.0.1:{}", server.port());
+    let config = RedisConfig::from_url(&url).unwrap().with_timeout(LONG);
+    let connection = Connection::connect(config).unwrap();
+    connection.require().await.unwrap();
+    // Whose connection may publish nothing.
+    let bus = SharedBus::default().get(&connection, true).unwrap();
+    let store = tower_keep_cache::RedisStore::new(&connection, Some(&bus));
+    let tenant = TenantId::new(tenant).unwrap();
+    let outcome: Result<(), StoreError> = async {
+        let read = async |key: Option<&str>, lease: Option<AskLease>, known: Option<Stamp>| {
+            let entry = key.map(|key| AskEntry { key, lease });
+            let generations = Some(AskGenerations { tenant: &tenant, known });
+            store.read(Ask { entry, generations }).await
+        };
+        let known = match read(None, None, None).await?.generations {
+            Some(ToldGenerations::Whole(generations)) => generations.stamp(),
+            other => panic!("{other:?}"),
+        };
+        for kind in ["cache", "query", "ai"] {
+            let key = format!("{kind}:{}:x", tenant.as_str());
+            for length in [10, 100_000] {
+                store.write(&key, vec![b'x'; length].into(), LONG).await?;
+                let told = read(Some(&key), None, Some(known)).await?;
+                assert_eq!(told.entry.unwrap().blob.unwrap().len(), length);
+            }
+            store.remove(&key, vec![0; 33]).await?;
+            let lease = AskLease { blob: "lease".into(), lasting: LONG };
+            assert!(read(Some(&key), Some(lease), None).await?.entry.unwrap().leased);
+            store.release(&key, "lease".into()).await?;
+            assert_eq!(read(Some(&key), None, None).await?.entry.unwrap().blob, None);
+        }
+        for number in 0..6 {
+            let tag = |n: usize| Tag::new("group", format!("{number}-{n}").as_bytes());
+            let tags: Vec<Tag> = (0..MAX_TAGS).map(tag).collect();
+            let tags = (number < 5).then_some(&tags[..]);
+            let message = vec![0; 33];
+            store.purge(PurgeStep { tenant: &tenant, soft: false, tags, message }).await?;
+        }
+        Ok(())
+    }
+    .await;
+    outcome.is_ok()
+}
+
+#[tokio::test]
+async fn caches() {
+    for flavor in Flavor::ALL {
+        let servers = [Server::start(flavor).await];
+        let more = and_less("caches, in addition to any of these");
+        for (number, (missing, words)) in more.enumerate() {
+            grant(&servers, &line("one server, database 0")).await;
+            grant(&servers, &words).await;
+            let works = keeps_caches(&servers[0], &format!("t{number}")).await;
+            judge(missing.as_ref(), works);
         }
     }
 }

@@ -3,15 +3,16 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use tokio::{task::JoinSet, time::sleep};
 use tower_keep_redis::{Connection, ConnectionState, ErrorClass, Script, fred::types::Value};
+use tower_keep_tests::wait_until;
 
-use super::{ms, stage::Stage};
+use super::{PATIENT, ms, stage::Stage};
 
 /// Says what it was told, and how often it was told that.
 static TELL: Script = Script::new("return {ARGV[1], redis.call('HINCRBY', KEYS[1], ARGV[1], 1)}");
@@ -33,9 +34,16 @@ struct Seen {
     failed: Vec<Failed>,
 }
 
+/// What all callers have in common.
+#[derive(Default)]
+struct Common {
+    stop: AtomicBool,
+    answers: AtomicU64,
+}
+
 /// Each with a key of its own.
 pub(super) struct Callers {
-    stop: Arc<AtomicBool>,
+    common: Arc<Common>,
     tasks: JoinSet<(usize, Seen)>,
 }
 
@@ -58,17 +66,24 @@ impl Callers {
     }
 
     pub(super) fn start(connection: &Connection) -> Self {
-        let (stop, mut tasks) = (Arc::new(AtomicBool::new(false)), JoinSet::new());
+        let (common, mut tasks) = (Arc::new(Common::default()), JoinSet::new());
         for (caller, key) in Self::keys().into_iter().enumerate() {
-            let (connection, stop) = (connection.clone(), Arc::clone(&stop));
-            tasks.spawn(async move { (caller, call(&connection, caller, &key, &stop).await) });
+            let (connection, common) = (connection.clone(), Arc::clone(&common));
+            tasks.spawn(async move { (caller, call(&connection, caller, &key, &common).await) });
         }
-        Self { stop, tasks }
+        Self { common, tasks }
+    }
+
+    /// Waits until they have been answered so many times more; how long is the machine's affair.
+    pub(super) async fn are_answered(&self, times: u64) -> bool {
+        let answers = || self.common.answers.load(Ordering::Relaxed);
+        let enough = answers() + times;
+        wait_until(PATIENT, || async { answers() >= enough }).await
     }
 
     /// Ends them, and compares what they were told with what was done.
     pub(super) async fn finish(self, stage: &Stage, since: Instant) -> Report {
-        self.stop.store(true, Ordering::Relaxed);
+        self.common.stop.store(true, Ordering::Relaxed);
         let all = self.tasks.join_all().await;
         let mut report = Report::default();
         let (mut first, mut open) = (None, Vec::new());
@@ -99,10 +114,10 @@ impl Callers {
     }
 }
 
-async fn call(connection: &Connection, caller: usize, key: &str, stop: &AtomicBool) -> Seen {
+async fn call(connection: &Connection, caller: usize, key: &str, common: &Common) -> Seen {
     let mut seen = Seen::default();
     for number in 0_u64.. {
-        if stop.load(Ordering::Relaxed) {
+        if common.stop.load(Ordering::Relaxed) {
             break;
         }
         let token = format!("{caller}-{number}");
@@ -114,6 +129,7 @@ async fn call(connection: &Connection, caller: usize, key: &str, stop: &AtomicBo
         match answer {
             Ok(answer) => {
                 seen.answers += 1;
+                common.answers.fetch_add(1, Ordering::Relaxed);
                 let right = Value::Array(vec![token.as_str().into(), 1.into()]);
                 if answer != right {
                     println!("wrong: told {token}, answered {answer:?}");

@@ -64,6 +64,11 @@ impl Relay {
         self.doom(fate, true);
     }
 
+    /// New ones meet this fate until [`Relay::heal`]; those that are open go on.
+    pub(super) fn doom_new(&self, fate: Fate) {
+        self.state.send_modify(|state| (state.fate, state.new_ones) = (fate, true));
+    }
+
     /// New ones work from here on.
     pub(super) fn heal(&self) {
         self.state.send_modify(|state| state.new_ones = false);

@@ -1,6 +1,7 @@
 //! What takes the place of clients, and what is known of it then.
 
 use std::{
+    collections::HashSet,
     net::Ipv4Addr,
     sync::{
         Arc,
@@ -125,6 +126,34 @@ async fn one_of_a_pool_that_has_ended_is_replaced() {
         assert_eq!(connection.health().openings, 0);
     }
     incr(&connection, "n").await.unwrap();
+}
+
+/// Who has just picked one of those that worked sees its command through: they are not ended
+/// before it can be over.
+#[tokio::test]
+async fn the_others_of_a_pool_that_is_replaced_are_used_to_the_end() {
+    let server = Server::start(Flavor::Redis).await;
+    let deadline = ms(1500);
+    let connection =
+        connected(config(&server.url()).with_timeout(deadline).with_pool_size(3)).await;
+    // A client that is not connected yet is passed over.
+    let mut picked = Vec::new();
+    let all = wait_until(PATIENT, || {
+        picked = (0..3).map(|_| connection.client()).collect();
+        let ids: HashSet<_> = picked.iter().map(|one| one.id().to_owned()).collect();
+        std::future::ready(ids.len() == 3 && picked.iter().all(ClientLike::is_connected))
+    });
+    assert!(all.await, "{picked:?}");
+    picked[0].quit().await.unwrap();
+    let replaced = || async { connection.health().replacements == 1 };
+    assert!(wait_until(PATIENT, replaced).await, "{:?}", connection.health());
+    sleep(ms(100)).await;
+    for one in &picked[1..] {
+        let answer = one.ping::<String>(None).await;
+        assert!(answer.is_ok(), "ended under its callers: {answer:?}");
+    }
+    let ended = || async { picked.iter().all(|one| !one.is_connected()) };
+    assert!(wait_until(PATIENT, ended).await, "they are ended in the end");
 }
 
 /// The server at the other end may be another one: it is asked who it is. And the log has one line

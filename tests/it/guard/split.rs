@@ -11,7 +11,7 @@ use super::{PATIENT, connected, ms};
 
 /// What sentinels take for the end of a primary.
 const SENTINELS: Duration = Duration::from_secs(2);
-/// A bus that listens to a dead link knows after two seconds.
+/// A bus that listens to a dead link knows after a second.
 const NOTICED: Duration = Duration::from_secs(5);
 
 /// Commands go to the new primary, and so does what is published: who still listens to the old

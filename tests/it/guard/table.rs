@@ -21,20 +21,22 @@ const SENTINELS: Duration = Duration::from_secs(2);
 struct Seen {
     report: Report,
     recovery: Duration,
+    /// How often the connection was given up without need.
+    needless: u64,
 }
 
 impl Seen {
     /// Whether all was as quick as is promised, and not only nearly so.
     fn is_prompt(&self) -> bool {
         let in_time = self.report.slowest.is_none_or(|slowest| slowest < DEADLINE + ms(50));
-        in_time && self.recovery < PROMISED
+        in_time && self.recovery < PROMISED && self.needless == 0
     }
 }
 
 async fn row(fault: Fault, site: Site) {
     prompt_once(async || {
         let seen = attempt(fault, site).await;
-        let Seen { report, recovery } = &seen;
+        let Seen { report, recovery, .. } = &seen;
         println!(
             "| {fault:?} | {site:?} | {} | {} | {} | {} of {} | {} | {recovery:.0?} |",
             shown(report.first),
@@ -54,7 +56,7 @@ async fn attempt(fault: Fault, site: Site) -> Seen {
     let mut stage = Stage::set(site, patience, &Callers::keys()).await;
     let connection = connected(config(&stage.url())).await;
     let callers = Callers::start(&connection);
-    sleep(ms(300)).await;
+    assert!(callers.are_answered(100).await, "the callers are not answered");
 
     let since = Instant::now();
     stage.harm(fault).await;
@@ -69,28 +71,28 @@ async fn attempt(fault: Fault, site: Site) -> Seen {
         sleep(ms(1500).saturating_sub(since.elapsed())).await;
         // A failover may be over by now.
         let over = site.place == Place::Sentinel && fault.takes_the_server();
-        assert!(over || connection.state() == ConnectionState::Down);
+        let health = connection.health();
+        assert!(over || health.state == ConnectionState::Down, "{health:?}");
     }
     stage.heal(fault).await;
     let healed = Instant::now();
     let up = wait_until(BACK, || answers(&connection)).await;
     let recovery = healed.elapsed();
-    sleep(ms(300)).await;
+    let again = callers.are_answered(100).await;
     let report = callers.finish(&stage, since).await;
 
     let health = connection.health();
     assert!(up, "not back after {BACK:?}: {health:?}");
     assert_eq!(report.wrong, 0, "wrong answers");
     assert_eq!(report.after_not_sent, 0, "carried out after NotSent");
-    assert!(report.answers > 100, "{} answers", report.answers);
+    assert!(again, "not answered any more: {report:?}");
     assert!(report.slowest.is_none_or(|slowest| slowest < DEADLINE + ms(2000)), "{report:?}");
     assert!(report.open.is_none_or(|open| open < ms(1)), "{report:?}");
-    match fault {
-        Fault::ScriptFlush => assert_eq!(health.openings, 0, "{health:?}"),
-        Fault::Wedge => assert!(health.replacements >= 1, "{health:?}"),
-        _ => {}
-    }
-    Seen { report, recovery }
+    assert!(fault != Fault::Wedge || health.replacements >= 1, "{health:?}");
+    // No script that is missing opens the breaker; a machine that stands still for longer than the
+    // deadline does, because nobody is answered meanwhile.
+    let needless = if fault == Fault::ScriptFlush { health.openings } else { 0 };
+    Seen { report, recovery, needless }
 }
 
 /// Whether commands are answered wherever the callers' keys are.

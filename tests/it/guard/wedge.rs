@@ -5,10 +5,10 @@ use tower_keep_redis::{
     Connection, ConnectionState, ErrorClass,
     fred::prelude::{Builder, ClientLike, Config, ReconnectPolicy},
 };
-use tower_keep_tests::{Flavor, Proxy, Server, wait_until};
+use tower_keep_tests::{Flavor, Proxy, Server, prompt_once, wait_until};
 
 use super::{
-    asked_until_down, back, config, connected, flood, incr, ms, reaches,
+    PROMISED, asked_until_down, back, config, connected, flood, incr, ms, reaches,
     relay::{Fate, Relay},
 };
 
@@ -17,24 +17,29 @@ use super::{
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_stuck_on_a_full_socket_is_replaced() {
     for flavor in Flavor::ALL {
-        let server = Server::start(flavor).await;
-        let relay = Relay::start(server.port()).await;
-        let connection = connected(config(&relay.url())).await;
-        incr(&connection, "n").await.unwrap();
-        let stuck = connection.client();
-        relay.doom_open(Fate::Stalled);
-        for outcome in flood(&connection).await {
-            assert_eq!(super::class(&outcome), Some(ErrorClass::Unknown), "{outcome:?}");
-        }
-        asked_until_down(&connection).await;
-        assert!(stuck.is_connected(), "fred knows, and the test does not test what it says");
-        let back = back(&connection).await;
-        println!("{flavor}: stuck on a full socket, replaced and up after {back:?}");
-        assert_eq!(connection.health().replacements, 1);
-        assert_ne!(connection.client().id(), stuck.id());
-        // Its task is gone, and what is said to it from now on goes nowhere.
-        assert!(stuck.ping::<()>(None).await.is_err());
-        assert_eq!(incr(&connection, "n").await.unwrap(), 2);
+        prompt_once(async || {
+            let server = Server::start(flavor).await;
+            let relay = Relay::start(server.port()).await;
+            let connection = connected(config(&relay.url())).await;
+            incr(&connection, "n").await.unwrap();
+            let stuck = connection.client();
+            relay.doom_open(Fate::Stalled);
+            // Those that come when it is known already are not sent.
+            let classes: Vec<_> = flood(&connection).await.iter().map(super::class).collect();
+            let stuck_in_it = classes.contains(&Some(ErrorClass::Unknown));
+            assert!(stuck_in_it && !classes.contains(&None), "{classes:?}");
+            asked_until_down(&connection).await;
+            assert!(stuck.is_connected(), "fred knows: the test does not test what it says");
+            let back = back(&connection).await;
+            println!("{flavor}: stuck on a full socket, replaced and up after {back:?}");
+            assert_eq!(connection.health().replacements, 1);
+            assert_ne!(connection.client().id(), stuck.id());
+            // Its task is gone, and what is said to it from now on goes nowhere.
+            assert!(stuck.ping::<()>(None).await.is_err());
+            assert_eq!(incr(&connection, "n").await.unwrap(), 2);
+            back < PROMISED
+        })
+        .await;
     }
 }
 
@@ -42,35 +47,49 @@ async fn a_client_stuck_on_a_full_socket_is_replaced() {
 /// need, and what was given up in its queue is not carried out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_link_that_goes_on_is_used_again() {
-    let server = Server::start(Flavor::Redis).await;
-    let proxy = Proxy::start(server.port());
-    let connection = connected(config(&proxy.url())).await;
-    incr(&connection, "n").await.unwrap();
-    proxy.stall_reads();
-    flood(&connection).await;
-    asked_until_down(&connection).await;
-    let known = incr(&connection, "m").await.unwrap_err();
-    assert_eq!(known.class(), ErrorClass::NotSent);
-    sleep(ms(1500)).await;
-    assert_eq!(connection.state(), ConnectionState::Down);
-    proxy.heal();
-    println!("a stalled link that is read again: up after {:?}", back(&connection).await);
-    assert_eq!(incr(&connection, "m").await.unwrap(), 1, "nothing of it was carried out later");
+    prompt_once(async || {
+        let server = Server::start(Flavor::Redis).await;
+        let proxy = Proxy::start(server.port());
+        let connection = connected(config(&proxy.url())).await;
+        incr(&connection, "n").await.unwrap();
+        proxy.stall_reads();
+        flood(&connection).await;
+        asked_until_down(&connection).await;
+        let known = incr(&connection, "m").await.unwrap_err();
+        assert_eq!(known.class(), ErrorClass::NotSent);
+        sleep(ms(1500)).await;
+        assert_eq!(connection.state(), ConnectionState::Down);
+        proxy.heal();
+        let back = back(&connection).await;
+        println!("a stalled link that is read again: up after {back:?}");
+        assert_eq!(incr(&connection, "m").await.unwrap(), 1, "some of it was carried out later");
+        back < PROMISED
+    })
+    .await;
 }
 
 /// fred gives up for good when it is told to, and on what it takes for a fault of its settings.
 #[tokio::test]
 async fn a_client_that_has_ended_is_replaced() {
     let server = Server::start(Flavor::Redis).await;
-    let connection = connected(config(&server.url())).await;
-    incr(&connection, "n").await.unwrap();
-    for times in 1..=2 {
-        connection.client().quit().await.unwrap();
-        asked_until_down(&connection).await;
-        println!("ended and replaced: up after {:?}", back(&connection).await);
-        assert_eq!(connection.health().replacements, times);
-    }
-    incr(&connection, "n").await.unwrap();
+    prompt_once(async || {
+        let connection = connected(config(&server.url())).await;
+        incr(&connection, "n").await.unwrap();
+        // The second time it is not replaced at once: what ends again and again is not tried as
+        // often.
+        let mut first = None;
+        for times in 1..=2 {
+            connection.client().quit().await.unwrap();
+            asked_until_down(&connection).await;
+            let back = back(&connection).await;
+            println!("ended and replaced: up after {back:?}");
+            assert_eq!(connection.health().replacements, times);
+            first.get_or_insert(back);
+        }
+        incr(&connection, "n").await.unwrap();
+        first < Some(PROMISED)
+    })
+    .await;
 }
 
 /// A cluster's client ends at a server that is none. It is tried again, and not too often.
@@ -116,20 +135,26 @@ async fn a_client_of_the_programs_own_stays_stuck() {
 #[tokio::test]
 async fn a_hung_handshake_does_not_hold_it_up() {
     let server = Server::start(Flavor::Redis).await;
-    let relay = Relay::start(server.port()).await;
-    relay.doom_all(Fate::Swallowed);
-    let connection = Connection::connect(config(&relay.url())).unwrap();
-    sleep(ms(1500)).await;
-    assert_eq!(connection.state(), ConnectionState::Connecting);
-    relay.heal();
-    println!("hung at the start: up after {:?}", back(&connection).await);
-    incr(&connection, "n").await.unwrap();
+    prompt_once(async || {
+        let relay = Relay::start(server.port()).await;
+        relay.doom_all(Fate::Swallowed);
+        let connection = Connection::connect(config(&relay.url())).unwrap();
+        sleep(ms(1500)).await;
+        assert_eq!(connection.state(), ConnectionState::Connecting);
+        relay.heal();
+        let first = back(&connection).await;
+        println!("hung at the start: up after {first:?}");
+        incr(&connection, "n").await.unwrap();
 
-    relay.doom_all(Fate::Swallowed);
-    asked_until_down(&connection).await;
-    sleep(ms(1500)).await;
-    assert!(wait_until(ms(100), || async { !connection.is_available() }).await);
-    relay.heal();
-    println!("hung later: up after {:?}", back(&connection).await);
-    incr(&connection, "n").await.unwrap();
+        relay.doom_all(Fate::Swallowed);
+        asked_until_down(&connection).await;
+        sleep(ms(1500)).await;
+        assert!(wait_until(ms(100), || async { !connection.is_available() }).await);
+        relay.heal();
+        let later = back(&connection).await;
+        println!("hung later: up after {later:?}");
+        incr(&connection, "n").await.unwrap();
+        first.max(later) < PROMISED
+    })
+    .await;
 }

@@ -98,6 +98,31 @@ pub(super) fn are_too_long(files: &[File]) -> Faults {
     }
 }
 
+/// What no other file names as its module is never built, nor are its tests run.
+pub(super) fn are_left_out(files: &[File]) -> Faults {
+    let names = |parent: &str, module: &str| {
+        let line = format!("mod {module};");
+        let mut parents = files.iter().filter(|file| file.path == parent);
+        parents.any(|file| file.text.lines().any(|it| it.trim_end().ends_with(&line)))
+    };
+    let is_left_out = |file: &&File| {
+        let (folder, name) = file.path.rsplit_once('/').unwrap_or_default();
+        let (folder, module) = match (name, folder.rsplit_once('/')) {
+            // Each of these is the root of something.
+            ("lib.rs" | "main.rs" | "build.rs", _) | (_, Some((_, "tests" | "bin"))) => {
+                return false;
+            }
+            ("mod.rs", Some((above, folder))) => (above, folder),
+            _ => (folder, name.trim_end_matches(".rs")),
+        };
+        let beside = ["mod", "lib", "main"].map(|parent| format!("{folder}/{parent}.rs"));
+        let mut parents = beside.into_iter().chain([format!("{folder}.rs")]);
+        !parents.any(|parent| names(&parent, module))
+    };
+    let left_out = files.iter().filter(is_left_out);
+    left_out.map(|file| format!("{} is no module of anything", file.path)).collect()
+}
+
 fn lines_of_code(file: &File) -> usize {
     Source::parse(&file.text).without_tests().lines_of_code()
 }
@@ -203,6 +228,16 @@ mod tests {
         let commented = format!("{}{}", "f();\n".repeat(CEILING), "\n// why\n".repeat(CEILING));
         let tested = format!("f();\n#[cfg(test)]\nmod tests {{\n{long}}}\n");
         judges(is_too_long, &[("a.rs", &long)], &[("b.rs", &commented), ("c.rs", &tested)]);
+
+        let crate_of = |text: &str| {
+            let paths =
+                ["c/src/a.rs", "c/src/a/mod.rs", "c/src/b/d.rs", "c/src/b.rs", "c/tests/t.rs"];
+            let mut files = paths.map(|path| file(path, "mod d;\n")).to_vec();
+            files.push(file("c/src/main.rs", text));
+            are_left_out(&files)
+        };
+        assert_eq!(crate_of("pub(crate) mod a;\nmod b;\n"), Faults::new());
+        assert_eq!(crate_of("mod a;\nmod bb;\n").len(), 1);
 
         let files = |lengths: [usize; 3]| lengths.map(|n| file("a.rs", &"f();\n".repeat(n)));
         assert_eq!(are_too_long(&files([1, MEDIAN, MEDIAN])).len(), 1);

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// A text file and where it lies, from the workspace's root, with `/`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct File {
     pub(super) path: String,
     pub(super) text: String,
@@ -24,18 +24,22 @@ pub(super) fn read(path: &str) -> File {
 
 /// Every file under the `folders` whose name ends in `suffix`.
 pub(super) fn files(folders: &[&str], suffix: &str) -> Vec<File> {
-    let mut paths = Vec::new();
+    paths(folders).iter().filter(|path| path.ends_with(suffix)).map(|path| read(path)).collect()
+}
+
+/// Where every file under the `folders` lies, in order.
+pub(super) fn paths(folders: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
     for folder in folders {
-        walk(&root().join(folder), &mut paths);
+        walk(&root().join(folder), &mut found);
     }
-    let mut files: Vec<File> = paths
+    let mut paths: Vec<String> = found
         .iter()
         .filter_map(|path| path.strip_prefix(root()).ok()?.to_str())
-        .filter(|path| path.ends_with(suffix))
-        .map(|path| read(&path.replace('\\', "/")))
+        .map(|path| path.replace('\\', "/"))
         .collect();
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    files
+    paths.sort();
+    paths
 }
 
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) {

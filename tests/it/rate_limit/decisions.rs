@@ -102,3 +102,24 @@ async fn a_decision_is_there_whoever_counted_and_not_where_nobody_did() {
     let (seen, reply) = both(&build(skipped.expose_decision(true))).await;
     assert_eq!((seen, outside(&reply)), (None, None));
 }
+
+/// No store is asked then, so of the other rules nothing is known.
+#[tokio::test]
+async fn what_never_fits_is_told_too() {
+    let store = Told::new(Say::Allow);
+    let builder = RateLimitLayer::builder()
+        .store(store.clone())
+        .rule(per_tenant(9).named("wide"))
+        .rule(per_tenant(2).named("narrow").cost(|_| 3))
+        .rule(per_tenant(0).named("watched").mode(Mode::Shadow))
+        .rule(per_tenant(0).named("none").hidden());
+    let (seen, reply) = both(&build(builder.expose_decision(true))).await;
+    assert_eq!((seen, reply.status.as_u16()), (None, 429));
+    assert!(store.asked().is_empty());
+    let decision = outside(&reply).unwrap();
+    assert_eq!(names(Some(decision)).unwrap(), ["narrow", "none"]);
+    for (rule, limit, cost) in [(&decision.rules[0], 2, 3), (&decision.rules[1], 0, 1)] {
+        assert_eq!((rule.limit, rule.cost, rule.remaining), (limit, cost, 0));
+        assert_eq!((rule.wait, rule.is_enforced), (Some(Duration::MAX), true));
+    }
+}

@@ -109,6 +109,28 @@ fn names_are_given_back() {
 }
 
 #[test]
+fn a_layer_that_is_gone_gives_its_names_back() {
+    let (clock, names) = (clock(), Arc::default());
+    let (short, long) = (per_tenant(1), Rule::per_tenant(1, minutes(5)));
+    let is_free = |rule: &Rule| {
+        let builder = on(&clock).names(Arc::clone(&names)).rule(rule.clone());
+        builder.build().is_ok()
+    };
+    let layer = sharing(&clock, &names, short.clone());
+    let service = layer.clone().layer(service_fn(inner));
+    drop(layer);
+    assert!(!is_free(&long), "its services count on");
+    drop(service);
+    assert!(is_free(&long));
+    // What was only tried has given back what it took.
+    assert!(is_free(&short));
+    let layer = sharing(&clock, &names, short.clone());
+    layer.reload_rules([long.clone()]).unwrap();
+    drop(layer);
+    assert!(is_free(&short) && is_free(&long));
+}
+
+#[test]
 fn reloads_at_once_leave_no_name_behind() {
     for _ in 0..20 {
         let (clock, names) = (clock(), Arc::default());

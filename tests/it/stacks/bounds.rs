@@ -19,28 +19,28 @@ use tower_keep_rate_limit::{RateLimitLayer, RateLimitLayerBuilder, Rule};
 
 use super::{HOUR, per_tenant, tenant_by_header};
 
-fn is_shared<T: Clone + Send + Sync + 'static>(_: &T) {}
-fn is_sent<T: Send + 'static>(_: &T) {}
-fn is_builder<T: Send + Sync + 'static>(_: &T) {}
+pub(super) fn is_shared<T: Clone + Send + Sync + 'static>(_: &T) {}
+pub(super) fn is_sent<T: Send + 'static>(_: &T) {}
+pub(super) fn is_builder<T: Send + Sync + 'static>(_: &T) {}
 
 /// A request body that only can be moved.
-struct Upload(&'static str);
+pub(super) struct Upload(pub(super) &'static str);
 
 /// No `std::error::Error`; it cannot be cloned or shared.
 #[derive(Debug)]
-struct Broken {
-    why: &'static str,
-    _not_sync: Cell<()>,
+pub(super) struct Broken {
+    pub(super) why: &'static str,
+    pub(super) _not_sync: Cell<()>,
 }
 
 /// A body without `Default` and `Clone` which gives one frame and then fails.
 #[derive(Debug)]
-struct Breaks {
-    given: bool,
+pub(super) struct Breaks {
+    pub(super) given: bool,
 }
 
 #[derive(Debug, PartialEq)]
-struct BodyBroke(u32);
+pub(super) struct BodyBroke(pub(super) u32);
 
 impl std::fmt::Display for BodyBroke {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -34,7 +34,7 @@ use super::{
 };
 
 /// Serves with hyper's HTTP/1 server, or with the one that speaks both.
-async fn serve<S, B>(service: S, speaks: Speaks) -> Served
+pub(super) async fn serve<S, B>(service: S, speaks: Speaks) -> Served
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send,

@@ -71,6 +71,23 @@ impl Cluster {
         .await
     }
 
+    /// Has this node send clients to another port than its own, until it is restarted.
+    pub async fn announce(&self, node: usize, port: u16) -> io::Result<()> {
+        let announce = ["CONFIG", "SET", "cluster-announce-port", &port.to_string()];
+        self.nodes[node].command(&announce).await?.ok().map(drop)
+    }
+
+    /// Waits until every node sends clients to each of these ports.
+    #[must_use = "a wait that ran out of time is a failed test"]
+    pub async fn wait_announced(&self, ports: &[u16], timeout: Duration) -> bool {
+        self.wait_all(timeout, self.nodes.iter().collect(), |ranges| {
+            let told: Vec<_> =
+                ranges.iter().map(|range| range.array()[2].array()[1].int()).collect();
+            ports.iter().all(|port| told.contains(&i64::from(*port)))
+        })
+        .await
+    }
+
     /// Waits until these find all slots served, in a way that `fits`.
     async fn wait_all(
         &self,

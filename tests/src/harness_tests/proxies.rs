@@ -182,11 +182,30 @@ async fn a_proxy_does_not_need_the_tests_own_runtime() {
     }
 }
 
+/// To a client it is open once the kernel says so, which may be before the proxy has seen it.
+#[tokio::test]
+async fn who_has_just_come_is_in() {
+    let (_server, proxy, _) = linked().await;
+    for round in 0..60 {
+        let mut fresh = Resp::connect(proxy.port()).await.unwrap();
+        match round % 3 {
+            0 => proxy.swallow(),
+            1 => proxy.refuse(),
+            _ => proxy.cut(Cut::Close),
+        }
+        let answer = fresh.command(&["PING"]).await;
+        assert_eq!(answer.is_err(), round % 3 == 2, "{round}: {answer:?}");
+        proxy.accept();
+    }
+}
+
 #[tokio::test]
 async fn attempts_to_connect_are_dropped_without_a_word() {
     let (_server, proxy, mut client) = linked().await;
     for round in 0..3 {
         proxy.swallow();
+        // Who comes before the queue is full may still find a place in it.
+        tokio::time::sleep(SHORT).await;
         let attempts: Vec<_> = (0..20).map(|_| tokio::spawn(Resp::connect(proxy.port()))).collect();
         tokio::time::sleep(SHORT).await;
         assert!(attempts.iter().all(|attempt| !attempt.is_finished()), "somebody was answered");

@@ -2,11 +2,12 @@
 
 use std::{
     collections::HashSet,
-    io,
+    io, iter,
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
+use rustix::net::{SocketFlags, accept_with};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     time::timeout,
@@ -28,7 +29,9 @@ const FILLERS: usize = 8;
 pub(super) struct Door {
     port: u16,
     listener: Option<TcpListener>,
-    /// Ours, that fill the queue; nobody is let in while there are any.
+    /// Whether the queue is full: nobody is let in.
+    full: bool,
+    /// Ours, that fill it, if the kernel let any in.
     fillers: Vec<TcpStream>,
     /// Where those came from that were sent away since.
     gone: HashSet<SocketAddr>,
@@ -37,12 +40,12 @@ pub(super) struct Door {
 impl Door {
     pub(super) fn open(port: u16) -> io::Result<Self> {
         let listener = Some(listen(port)?);
-        Ok(Self { port, listener, fillers: Vec::new(), gone: HashSet::new() })
+        Ok(Self { port, listener, full: false, fillers: Vec::new(), gone: HashSet::new() })
     }
 
     /// The next client; pending while nobody is let in. Dropping the future loses nobody.
     pub(super) async fn next(&mut self) -> io::Result<TcpStream> {
-        let Some(listener) = self.listener.as_ref().filter(|_| self.fillers.is_empty()) else {
+        let Some(listener) = self.listener.as_ref().filter(|_| !self.full) else {
             return std::future::pending().await;
         };
         loop {
@@ -53,7 +56,20 @@ impl Door {
         }
     }
 
+    /// Those whom the kernel has let in already, although nobody here has heard of them yet.
+    pub(super) fn waiting(&mut self) -> Vec<TcpStream> {
+        let Some(listener) = self.listener.as_ref().filter(|_| !self.full) else {
+            return Vec::new();
+        };
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        iter::from_fn(|| accept_with(listener, flags).ok())
+            .filter_map(|client| TcpStream::from_std(client.into()).ok())
+            .filter(|client| client.peer_addr().is_ok_and(|from| !self.gone.remove(&from)))
+            .collect()
+    }
+
     pub(super) fn refuse(&mut self) {
+        self.full = false;
         self.fillers.clear();
         self.listener = None;
     }
@@ -64,18 +80,23 @@ impl Door {
         self.accept().await;
         let Some(listener) = &self.listener else { return };
         rustix::net::listen(listener, 0).expect("the queue could not be made short");
+        self.full = true;
+        let mut dropped = false;
         for _ in 0..FILLERS {
             match timeout(DROPPED, TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))).await {
                 Ok(filler) => self.fillers.push(filler.expect("its own port refused the proxy")),
-                Err(_) if self.fillers.is_empty() => {}
+                // Perhaps only late: another one tells.
+                Err(_) if self.fillers.is_empty() => dropped = true,
                 Err(_) => return,
             }
         }
-        panic!("this kernel queues whoever comes: no SYN is dropped");
+        // Some kernels queue nobody at all, not even the first.
+        assert!(dropped, "this kernel queues whoever comes: no SYN is dropped");
     }
 
     /// Lets in whoever comes, and who has come meanwhile.
     pub(super) async fn accept(&mut self) {
+        self.full = false;
         if let Some(listener) = &self.listener {
             let queue = i32::try_from(BACKLOG).unwrap_or(i32::MAX);
             rustix::net::listen(listener, queue).expect("the queue could not be made long");

@@ -7,6 +7,7 @@ use std::{
 };
 
 use tokio::{
+    net::TcpStream,
     runtime,
     sync::{mpsc, watch},
     task::{JoinError, JoinSet},
@@ -118,15 +119,21 @@ impl Hub {
                     let _ = done.send(());
                 }
                 Some(ended) = connections.join_next() => check(ended),
-                Ok(client) = self.door.next() => {
-                    self.context.counters.accepted.add(1);
-                    connections.spawn(serve(client, self.context.clone()));
-                }
+                Ok(client) = self.door.next() => self.admit(client, &mut connections),
             }
         }
     }
 
+    fn admit(&self, client: TcpStream, connections: &mut JoinSet<()>) {
+        self.context.counters.accepted.add(1);
+        connections.spawn(serve(client, self.context.clone()));
+    }
+
     async fn obey(&mut self, order: Order, connections: &mut JoinSet<()>) {
+        // To whoever has connected a connection is open, whether or not it is known here.
+        if matches!(order, Order::Cut(_) | Order::Refuse | Order::Fill) {
+            self.door.waiting().into_iter().for_each(|client| self.admit(client, connections));
+        }
         match order {
             Order::Link(link) => drop(self.link.send_replace(link)),
             Order::Cut(how) => {

@@ -8,8 +8,9 @@ use rcgen::{
 };
 use tokio_rustls::rustls::{
     ClientConfig, RootCertStore,
-    crypto::ring,
+    crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 
 const NAMES: [&str; 2] = ["127.0.0.1", "localhost"];
@@ -46,17 +47,43 @@ fn named(name: &str, names: &[&str]) -> io::Result<CertificateParams> {
 
 /// A client that trusts the CA, and shows a certificate if it is to be known.
 pub(super) fn client_config(folder: &Path, known: bool) -> io::Result<ClientConfig> {
-    let certificate =
-        |name: &str| CertificateDer::from_pem_file(folder.join(name)).map_err(io::Error::other);
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate("ca.crt")?).map_err(io::Error::other)?;
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
-        .with_root_certificates(roots);
+        .with_root_certificates(roots(folder)?);
     if !known {
         return Ok(config.with_no_client_auth());
     }
-    let key = PrivateKeyDer::from_pem_file(folder.join("client.key")).map_err(io::Error::other)?;
-    config.with_client_auth_cert(vec![certificate("client.crt")?], key).map_err(io::Error::other)
+    let (certificate, key) = identity(folder, "client")?;
+    config.with_client_auth_cert(vec![certificate], key).map_err(io::Error::other)
+}
+
+/// Takes clients that the CA knows, and no others.
+pub(super) fn client_verifier(folder: &Path) -> io::Result<Arc<dyn ClientCertVerifier>> {
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots(folder)?), provider())
+        .build()
+        .map_err(io::Error::other)
+}
+
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+/// The certificate and the key of one of the two.
+pub(super) fn identity(
+    folder: &Path,
+    name: &str,
+) -> io::Result<(CertificateDer<'static>, PrivateKeyDer<'static>)> {
+    let key = PrivateKeyDer::from_pem_file(folder.join(format!("{name}.key")));
+    Ok((certificate(folder, name)?, key.map_err(io::Error::other)?))
+}
+
+fn roots(folder: &Path) -> io::Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate(folder, "ca")?).map_err(io::Error::other)?;
+    Ok(roots)
+}
+
+fn certificate(folder: &Path, name: &str) -> io::Result<CertificateDer<'static>> {
+    CertificateDer::from_pem_file(folder.join(format!("{name}.crt"))).map_err(io::Error::other)
 }

@@ -2,11 +2,11 @@
 
 use std::{net::IpAddr, str::FromStr};
 
-use http::{HeaderMap, HeaderName, header::FORWARDED, request::Parts};
+use http::{HeaderMap, HeaderName, header::FORWARDED};
 use ipnet::IpNet;
 
 use super::{ClientAddr, ForwardingHeader, forwarded, peer, x_forwarded_for};
-use crate::ConfigError;
+use crate::{ConfigError, Head};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -63,16 +63,22 @@ impl TrustedProxies {
         Self { header, ..self }
     }
 
+    /// The one header in which they tell the client's address.
+    pub const fn header(&self) -> ForwardingHeader {
+        self.header
+    }
+
     /// The client of the request with this head, or `None` when the server told no address.
-    pub fn client(&self, head: &Parts) -> Option<ClientAddr> {
+    #[inline]
+    pub fn client<'a>(&self, head: impl Into<Head<'a>>) -> Option<ClientAddr> {
+        let head = head.into();
         let peer = peer(head)?;
-        Some(ClientAddr::new(self.behind(peer, &head.headers)))
+        let nearest =
+            if self.networks.is_empty() { peer } else { self.behind(peer, head.headers()) };
+        Some(ClientAddr::new(nearest))
     }
 
     fn behind(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        if self.networks.is_empty() {
-            return peer;
-        }
         // Several header lines are one list, in order (RFC 9110, 5.3).
         match self.header {
             ForwardingHeader::XForwardedFor => {
@@ -97,7 +103,15 @@ impl TrustedProxies {
         nearest
     }
 
-    fn trusts(&self, ip: IpAddr) -> bool {
+    /// Whether what comes from `ip` is a trusted proxy's word. For a program that does more with it
+    /// than find out the client's address.
+    ///
+    /// ```
+    /// let proxies: tower_keep_core::TrustedProxies = "10.0.0.0/8".parse()?;
+    /// assert!(proxies.trusts([10, 0, 0, 1].into()) && !proxies.trusts([192, 0, 2, 1].into()));
+    /// # Ok::<_, tower_keep_core::ConfigError>(())
+    /// ```
+    pub fn trusts(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         self.networks.iter().any(|network| network.contains(&ip))
     }

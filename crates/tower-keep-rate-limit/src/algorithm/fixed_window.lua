@@ -6,45 +6,49 @@
 
 local MAX_COUNT = 9007199254740991 -- 2^53 - 1, the last integer that a double holds exactly
 
--- Reads what `limit` stands at into it: count, start, stale.
-local function fixed_window_at(limit, key, value, now)
-  limit.count, limit.start = 0, now
-  if not value then return end
-  local length = limit.window
-  local count, start = string.match(value, '^(%d+) (%d+)$')
-  if count then
-    count, start = math.min(tonumber(count), MAX_COUNT), tonumber(start)
-    if start > now then
-      limit.count, limit.stale = count, true
-    elseif now - start < length then
-      limit.count, limit.start = count, start
-    end
-  elseif string.match(value, '^%d+$') then
-    count = math.min(tonumber(value), MAX_COUNT)
-    local expiry = redis.call('PTTL', key)
-    if expiry == -1 or expiry > length then
-      limit.count, limit.stale = count, true
-    elseif expiry > 0 then
-      -- In its last millisecond a key is still there, with nothing left to wait for.
-      limit.count, limit.start = count, now - (length - expiry)
+local function fixed_window()
+  -- Reads what `limit` stands at into it: count, start, stale.
+  local function at(limit, key, value, now)
+    limit.count, limit.start = 0, now
+    if not value then return end
+    local length = limit.window
+    local count, start = string.match(value, '^(%d+) (%d+)$')
+    if count then
+      count, start = math.min(tonumber(count), MAX_COUNT), tonumber(start)
+      if start > now then
+        limit.count, limit.stale = count, true
+      elseif now - start < length then
+        limit.count, limit.start = count, start
+      end
+    elseif string.match(value, '^%d+$') then
+      count = math.min(tonumber(value), MAX_COUNT)
+      local expiry = redis.call('PTTL', key)
+      if expiry == -1 or expiry > length then
+        limit.count, limit.stale = count, true
+      elseif expiry > 0 then
+        -- In its last millisecond a key is still there, with nothing left to wait for.
+        limit.count, limit.start = count, now - (length - expiry)
+      end
     end
   end
-end
 
-local function fixed_window_wait(limit, now)
-  return limit.count + limit.cost > limit.quota and limit.start + limit.window - now or 0
-end
+  local function wait(limit, now)
+    return limit.count + limit.cost > limit.quota and limit.start + limit.window - now or 0
+  end
 
--- Adds to the count, or takes from it; never below nothing.
-local function fixed_window_add(limit, number)
-  limit.count = math.max(0, math.min(limit.count + number, MAX_COUNT))
-end
+  -- Adds to the count, or takes from it; never below nothing.
+  local function add(limit, number)
+    limit.count = math.max(0, math.min(limit.count + number, MAX_COUNT))
+  end
 
--- What is kept, and for how many ms at least.
-local function fixed_window_spell(limit, now)
-  return string.format('%.0f %.0f', limit.count, limit.start), limit.life - (now - limit.start)
-end
+  -- What is kept, and for how many ms at least.
+  local function spell(limit, now)
+    return string.format('%.0f %.0f', limit.count, limit.start), limit.life - (now - limit.start)
+  end
 
-local function fixed_window_tell(limit, now)
-  return math.max(limit.quota - limit.count, 0), limit.start + limit.window - now
+  local function tell(limit, now)
+    return math.max(limit.quota - limit.count, 0), limit.start + limit.window - now
+  end
+
+  return { at = at, wait = wait, add = add, spell = spell, tell = tell }
 end

@@ -7,33 +7,37 @@
 
 local MAX_BURST = 1000000000000000 -- us: what no multiplication here may exceed
 
-local function gcra_at(limit, key, value, now_us)
-  limit.burst = math.min(limit.quota * limit.window, MAX_BURST)
-  local arrival = value and tonumber(string.match(value, '^@(%d+)$')) or now_us
-  limit.ahead = math.max(arrival - now_us, 0)
-  if limit.ahead > limit.burst then
-    -- A limit of 0 admits nothing anyway, and forgets nothing.
-    limit.ahead, limit.stale = limit.burst, limit.burst > 0
+local function gcra()
+  local function at(limit, _, value, _, now_us)
+    limit.burst = math.min(limit.quota * limit.window, MAX_BURST)
+    local arrival = value and tonumber(string.match(value, '^@(%d+)$')) or now_us
+    limit.ahead = math.max(arrival - now_us, 0)
+    if limit.ahead > limit.burst then
+      -- A limit of 0 admits nothing anyway, and forgets nothing.
+      limit.ahead, limit.stale = limit.burst, limit.burst > 0
+    end
   end
-end
 
-local function gcra_wait(limit)
-  local over = limit.ahead + math.min(limit.cost * limit.window, MAX_BURST) - limit.burst
-  return over > 0 and math.ceil(over / 1000) or 0
-end
+  local function wait(limit)
+    local over = limit.ahead + math.min(limit.cost * limit.window, MAX_BURST) - limit.burst
+    return over > 0 and math.ceil(over / 1000) or 0
+  end
 
--- Moves the arrival by `number` requests: never before now, never further than a full burst.
-local function gcra_add(limit, number)
-  local moved = math.max(-MAX_BURST, math.min(number * limit.window, MAX_BURST))
-  limit.ahead = math.max(0, math.min(limit.ahead + moved, limit.burst))
-end
+  -- Moves the arrival by `number` requests: never before now, never further than a full burst.
+  local function add(limit, number)
+    local moved = math.max(-MAX_BURST, math.min(number * limit.window, MAX_BURST))
+    limit.ahead = math.max(0, math.min(limit.ahead + moved, limit.burst))
+  end
 
-local function gcra_spell(limit, now_us)
-  local arrival = string.format('@%.0f', now_us + limit.ahead)
-  return arrival, math.max(limit.life, math.ceil(limit.ahead / 1000))
-end
+  local function spell(limit, _, now_us)
+    local arrival = string.format('@%.0f', now_us + limit.ahead)
+    return arrival, math.max(limit.life, math.ceil(limit.ahead / 1000))
+  end
 
-local function gcra_tell(limit)
-  local remaining = math.floor((limit.burst - limit.ahead) / limit.window)
-  return math.max(remaining, 0), math.ceil(limit.ahead / 1000)
+  local function tell(limit)
+    local remaining = math.floor((limit.burst - limit.ahead) / limit.window)
+    return math.max(remaining, 0), math.ceil(limit.ahead / 1000)
+  end
+
+  return { at = at, wait = wait, add = add, spell = spell, tell = tell }
 end

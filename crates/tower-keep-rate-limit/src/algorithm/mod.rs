@@ -11,7 +11,7 @@ pub(crate) use self::state::{Reading, State};
 pub(crate) const NEVER: u64 = u64::MAX;
 
 /// The largest count, as a double holds it exactly (2^53 - 1).
-const MAX_COUNT: u64 = 9_007_199_254_740_991;
+pub(crate) const MAX_COUNT: u64 = 9_007_199_254_740_991;
 
 /// How a rule counts.
 ///
@@ -43,4 +43,19 @@ pub(crate) struct Terms {
     pub(crate) quota: u64,
     /// The window in milliseconds; for GCRA the interval between two requests in microseconds.
     pub(crate) window: u64,
+}
+
+impl Terms {
+    /// What a limit of `quota` in `window_ms`, and for GCRA `burst` at once, comes to.
+    #[inline]
+    pub(crate) const fn new(algorithm: Algorithm, quota: u64, window_ms: u64, burst: u64) -> Self {
+        match algorithm {
+            Algorithm::Gcra => {
+                // Without a rate there is nothing to come back.
+                let quota_at_once = if quota == 0 { 0 } else { burst };
+                Self { algorithm, quota: quota_at_once, window: gcra::interval(quota, window_ms) }
+            }
+            _ => Self { algorithm, quota, window: window_ms },
+        }
+    }
 }

@@ -18,12 +18,13 @@ pub(crate) struct Reading {
     pub(crate) state: State,
     /// What is stored is wrong, and must be replaced even if nothing is counted.
     pub(crate) stale: bool,
-    terms: Terms,
+    pub(crate) terms: Terms,
     now_us: u64,
 }
 
 impl Reading {
     /// What `stored` stands at. What another algorithm has stored counts as nothing.
+    #[inline]
     pub(crate) fn of(stored: Option<State>, terms: Terms, now_us: u64) -> Self {
         let now = now_us / 1000;
         let (state, is_stale) = match terms.algorithm {
@@ -57,6 +58,7 @@ impl Reading {
     }
 
     /// How many milliseconds until the cost fits: 0 now, [`NEVER`] never.
+    #[inline]
     pub(crate) fn wait(&self, cost: u64) -> u64 {
         let Terms { quota, window, .. } = self.terms;
         if cost == 0 {
@@ -74,6 +76,7 @@ impl Reading {
     }
 
     /// Counts `number` more, or less.
+    #[inline]
     pub(crate) fn add(&mut self, number: i64) {
         let Terms { quota, window, .. } = self.terms;
         match &mut self.state {
@@ -84,6 +87,7 @@ impl Reading {
     }
 
     /// How many more fit.
+    #[inline]
     pub(crate) fn remaining(&self) -> u64 {
         let Terms { quota, window, .. } = self.terms;
         let now = self.now_us / 1000;
@@ -96,6 +100,7 @@ impl Reading {
 
     /// In how many milliseconds there is nothing more to wait for: the end of the window, or a
     /// full burst.
+    #[inline]
     pub(crate) fn resets_in(&self) -> u64 {
         let (window, now) = (self.terms.window, self.now_us / 1000);
         match self.state {
@@ -106,6 +111,7 @@ impl Reading {
     }
 
     /// The moment from which nothing of it counts any more, in milliseconds since the Unix epoch.
+    #[inline]
     pub(crate) fn ends(&self) -> u64 {
         match self.state {
             State::Fixed(Window { start, .. }) => start.saturating_add(self.terms.window),

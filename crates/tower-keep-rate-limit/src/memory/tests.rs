@@ -210,3 +210,48 @@ fn a_late_cost_of_gcra_is_owed_by_a_counter_that_was_forgotten() {
     let verdict = store.check(&[limit], &[]).now().unwrap().unwrap();
     assert_eq!(verdict.limits[0].remaining, 1);
 }
+
+proptest::proptest! {
+    /// The short way is the long one, whatever the algorithm, also when the clock goes back: where
+    /// it gives an answer, it is the same answer and leaves the same counter.
+    #[test]
+    fn to_count_at_once_is_to_decide(
+        algorithm in 0..3_usize,
+        quota in 0_u64..6,
+        steps in proptest::collection::vec((0_u64..400, 0..10_u8), 1..80),
+    ) {
+        let algorithm = [Algorithm::FixedWindow, Algorithm::SlidingWindow, Algorithm::Gcra][algorithm];
+        let clock = clock();
+        let (short, long) = (store(&clock), store(&clock));
+        let tenant = TenantId::new("t").unwrap();
+        for (step, kind) in steps {
+            // Now and then the clock is set back.
+            let now = clock.now().0;
+            clock.set(UnixMillis(if kind == 0 { now - step } else { now + step }));
+            let key = key(&tenant, UserPart::All, "all");
+            let limit = Limit { algorithm, ..Limit::new(key, quota, WINDOW) };
+            let expected = long.check(&[limit], &[]).now().unwrap().unwrap();
+            if let Some(standing) = short.count_one(&limit.key, limit.terms()) {
+                proptest::prop_assert!(expected.allowed);
+                proptest::prop_assert_eq!(standing, expected.limits[0]);
+            } else {
+                let answer = short.check(&[limit], &[]).now().unwrap().unwrap();
+                proptest::prop_assert_eq!(answer, expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn who_is_blocked_is_not_counted_at_once() {
+    let clock = clock();
+    let store = store(&clock);
+    let tenant = TenantId::new("t").unwrap();
+    let limit = Limit::new(key(&tenant, UserPart::All, "all"), 9, WINDOW);
+    assert!(store.count_one(&limit.key, limit.terms()).is_none(), "there is no counter yet");
+    assert!(ask(&store, "t", "u", 9, Some(9)).allowed);
+    assert_eq!(store.count_one(&limit.key, limit.terms()).unwrap().remaining, 7);
+    let block = BlockKey { tenant: &tenant, user: UserPart::All };
+    store.block(block, 500).now().unwrap().unwrap();
+    assert!(store.count_one(&limit.key, limit.terms()).is_none());
+}

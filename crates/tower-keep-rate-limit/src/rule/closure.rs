@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use http::request::Parts;
+use tower_keep_core::Head;
 
 /// A shared function of a request's head.
 pub(crate) struct Closure<T>(Arc<dyn Fn(&Parts) -> T + Send + Sync>);
@@ -12,8 +13,8 @@ impl<T> Closure<T> {
         Self(Arc::new(function))
     }
 
-    pub(crate) fn ask(&self, head: &Parts) -> T {
-        self.0(head)
+    pub(crate) fn ask(&self, head: Head<'_>) -> T {
+        self.0(&head.parts())
     }
 }
 

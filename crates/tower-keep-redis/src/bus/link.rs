@@ -10,7 +10,7 @@ use fred::{
     interfaces::{ClientLike, EventInterface, PubsubInterface},
     types::{
         Builder, ConnectHandle, CustomCommand, Message, RespVersion, Value,
-        config::{Config, ServerConfig},
+        config::{Config, Options, ServerConfig},
     },
 };
 use tokio::{
@@ -22,12 +22,14 @@ use tower_keep_core::key::BUS;
 
 use crate::{error::Failure, server::turned};
 
-/// How long an answer may take.
+/// How long an answer may take while the link is made.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long it may take until there is something to ask.
 const OPENING: Duration = Duration::from_secs(5);
 /// After this long without a message the server is asked whether it is still there.
-const SILENCE: Duration = Duration::from_secs(1);
+const SILENCE: Duration = Duration::from_millis(400);
+/// How long it may take to say so: both together are less than a second.
+const ANSWER: Duration = Duration::from_millis(500);
 /// Messages that wait here before some are lost.
 const WAITING: usize = 1024;
 
@@ -91,7 +93,7 @@ impl Link {
             }
         }?;
         link.subscribe().await?;
-        link.ask().await?;
+        link.ask(PATIENCE).await?;
         Ok(link)
     }
 
@@ -106,7 +108,7 @@ impl Link {
                     Err(RecvError::Closed) => Err(lost().into()),
                 },
                 outcome = &mut self.task => return Err(end_of(outcome).into()),
-                () = sleep(SILENCE) => self.ask().await?,
+                () = sleep(SILENCE) => self.ask(ANSWER).await?,
             }
         }
     }
@@ -125,13 +127,15 @@ impl Link {
 
     /// Whether it can still be heard here. A cluster node may be well and yet cut off from those
     /// where others publish.
-    async fn ask(&self) -> Result<(), Trouble> {
+    async fn ask(&self, patience: Duration) -> Result<(), Trouble> {
+        let options = Options { timeout: Some(patience), ..Options::default() };
+        let client = self.client.with_options(&options);
         if !self.clustered {
-            let answer: Result<Value, Error> = self.client.ping(None).await;
+            let answer: Result<Value, Error> = client.ping(None).await;
             return answer.map(drop).map_err(answered);
         }
         let command = CustomCommand::new_static("CLUSTER", None, false);
-        let info: Result<String, Error> = self.client.custom(command, vec!["INFO"]).await;
+        let info: Result<String, Error> = client.custom(command, vec!["INFO"]).await;
         if info.map_err(answered)?.contains("cluster_state:ok") {
             Ok(())
         } else {

@@ -116,6 +116,8 @@ impl Inner {
     }
 
     fn live(&self) {
+        let number = self.links.fetch_add(1, Ordering::Relaxed) + 1;
+        self.link.store(number, Ordering::Release);
         let before = self.state.send_replace(BusState::Live);
         let endpoint = self.connection.endpoint();
         match before {
@@ -138,6 +140,7 @@ impl Inner {
 
     /// There is no link (any more). How long to wait before the next attempt.
     fn silenced(&self, trouble: &Trouble, wait: Duration) -> Duration {
+        self.link.store(0, Ordering::Release);
         let before = self.state();
         let was_off = matches!(before, BusState::Off { .. });
         let endpoint = self.connection.endpoint();

@@ -7,8 +7,15 @@
     reason = "a test fails where it meets what it did not expect"
 )]
 
+mod assistant;
+mod auth;
+mod cache_test;
+mod clinic;
+mod database;
 mod limits;
+mod load;
 mod outage;
+mod products;
 mod program;
 mod startup;
 mod tenants;

@@ -1,12 +1,5 @@
 //! The program, as a child of the test.
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader},
-    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
-    time::Duration,
-};
-
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, request::Builder};
 use http_body_util::{BodyExt as _, Full};
@@ -14,101 +7,46 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tempfile::NamedTempFile;
+use tempfile::TempDir;
 use tokio::time::timeout;
-use tower_keep_tests::wait_until;
+use tower_keep_tests::{Program, wait_until};
 
-/// So long that only a program that hangs takes it.
-const PATIENT: Duration = Duration::from_secs(30);
+const PROGRAM: &str = env!("CARGO_BIN_EXE_axum-app");
 
 pub(crate) const LIMITED: &str = "/api/test/ratelimit";
 
-/// The program while it runs, with what it wrote to its log. Killed when it is dropped.
-struct Running {
-    child: Child,
-    log: NamedTempFile,
-}
+/// What every program's sessions are sealed with, unless a test says otherwise.
+const SECRET: &str = "the tests' secret of more than thirty-two bytes";
 
-impl Running {
-    /// Starts it on a free port, with these variables and no other ones.
-    fn start(variables: &[(&str, &str)], stdout: Option<Stdio>) -> Self {
-        let log = NamedTempFile::new().unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_axum-app"))
-            .env_clear()
-            .envs([("PORT", "0")])
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(stdout.unwrap_or_else(|| log.reopen().unwrap().into()))
-            .stderr(fs::File::options().append(true).open(log.path()).unwrap())
-            .spawn()
-            .unwrap();
-        Self { child, log }
-    }
-
-    fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.log.path()).unwrap()).into_owned()
-    }
-
-    /// Waits for its end.
-    async fn ended(&mut self) -> ExitStatus {
-        let mut status = None;
-        let ended = wait_until(PATIENT, || {
-            status = self.child.try_wait().unwrap();
-            let ended = status.is_some();
-            async move { ended }
-        });
-        assert!(ended.await, "the program does not end: {}", self.log());
-        status.unwrap()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // A failure means that it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// These variables, after those that they may name anew: the secret, and the folder that the
+/// program's database is in, which nobody else would clear away if the program is killed.
+fn with_ours<'a>(folder: &'a TempDir, variables: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let folder = folder.path().to_str().unwrap();
+    [&[("SESSION_SECRET", SECRET), ("TMPDIR", folder)], variables].concat()
 }
 
 /// Runs the program with these variables until it ends by itself: its exit code, and what it
 /// said.
 pub(crate) async fn run(variables: &[(&str, &str)]) -> (Option<i32>, String) {
-    let mut running = Running::start(variables, None);
-    let status = running.ended().await;
-    (status.code(), running.log())
+    let folder = TempDir::new().unwrap();
+    Program::run(PROGRAM, &with_ours(&folder, variables)).await
 }
 
 /// The program, serving.
 pub(crate) struct App {
-    running: Running,
-    // It would not outlive the end of its standard output.
-    _stdout: BufReader<ChildStdout>,
-    address: String,
+    program: Program,
     client: Client<HttpConnector, Full<Bytes>>,
+    // It ends after the program.
+    folder: TempDir,
 }
 
 impl App {
     /// Starts it and waits until it says where it serves.
     pub(crate) async fn start(variables: &[(&str, &str)]) -> Self {
-        let mut running = Running::start(variables, Some(Stdio::piped()));
-        let mut stdout = BufReader::new(running.child.stdout.take().unwrap());
-        let said = tokio::task::spawn_blocking(move || {
-            let mut line = String::new();
-            stdout.read_line(&mut line).unwrap();
-            (line, stdout)
-        });
-        let Ok(said) = timeout(PATIENT, said).await else {
-            panic!("the program does not say where it serves: {}", running.log());
-        };
-        let (line, stdout) = said.unwrap();
-        let Some((_, address)) = line.trim_end().split_once("http://") else {
-            panic!("the program did not come up: {line}{}", running.log());
-        };
-        let address = address.to_owned();
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { running, _stdout: stdout, address, client }
+        let folder = TempDir::new().unwrap();
+        let program = Program::serving(PROGRAM, &with_ours(&folder, variables)).await;
+        Self { program, client: Client::builder(TokioExecutor::new()).build_http(), folder }
     }
 
     /// Starts it on the Redis at `url`, with patience: a slow machine is no outage.
@@ -119,26 +57,35 @@ impl App {
     /// Starts it on the Redis at `url`, and waits until it is connected.
     pub(crate) async fn connected(url: &str) -> Self {
         let app = Self::on(url).await;
-        assert!(wait_until(PATIENT, || app.is("ok")).await, "not connected: {}", app.log());
+        assert!(
+            wait_until(Program::PATIENT, || app.is("ok")).await,
+            "not connected: {}",
+            app.log()
+        );
         app
     }
 
     /// `host:port`.
     pub(crate) fn address(&self) -> &str {
-        &self.address
+        self.program.url().trim_start_matches("http://")
     }
 
     pub(crate) fn log(&self) -> String {
-        self.running.log()
+        self.program.log()
     }
 
     pub(crate) fn request(&self, path: &str) -> Builder {
-        Request::get(format!("http://{}{path}", self.address))
+        Request::get(format!("{}{path}", self.program.url()))
     }
 
     pub(crate) async fn ask(&self, request: Builder) -> Reply {
-        let request = request.body(Full::default()).unwrap();
-        let response = timeout(PATIENT, self.client.request(request)).await.expect("no answer");
+        self.send(request, "").await
+    }
+
+    pub(crate) async fn send(&self, request: Builder, body: impl Into<Bytes>) -> Reply {
+        let request = request.body(Full::new(body.into())).unwrap();
+        let response =
+            timeout(Program::PATIENT, self.client.request(request)).await.expect("no answer");
         let (head, body) = response.unwrap().into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Reply { status: head.status, headers: head.headers, body }
@@ -172,20 +119,18 @@ impl App {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
-        kill_process(Pid::from_child(&self.running.child), Signal::TERM).unwrap();
+        self.program.terminate();
     }
 
     /// Waits for its end: its exit code, and what it said.
-    pub(crate) async fn ended(mut self) -> (Option<i32>, String) {
-        let status = self.running.ended().await;
-        (status.code(), self.running.log())
+    pub(crate) async fn ended(self) -> (Option<i32>, String) {
+        self.program.ended().await
     }
 
-    /// Stops it as a supervisor does.
+    /// Stops it as a supervisor does. It leaves nothing behind.
     pub(crate) async fn stop(self) {
-        self.terminate();
-        let (code, log) = self.ended().await;
-        assert_eq!(code, Some(0), "{log}");
+        self.program.stop().await;
+        assert_eq!(self.folder.path().read_dir().unwrap().count(), 0, "something is left behind");
     }
 }
 

@@ -29,6 +29,7 @@ async fn a_busy_port_is_said_clearly() {
 async fn everything_that_is_wrong_is_said_at_once_and_no_secret() {
     let bad = [
         ("PORT", "http"),
+        ("DATABASE_URL", "postgres://user:hunter6@127.0.0.1/app"),
         ("REDIS_URL", "redis://user:hunter2@127.0.0.1:99999/0"),
         ("REDIS_PASSWORD", "hunter3"),
         ("REDIS_TIMEOUT_MS", "0"),
@@ -36,6 +37,11 @@ async fn everything_that_is_wrong_is_said_at_once_and_no_secret() {
         ("RATE_LIMIT_MAX", "-1"),
         ("RATE_LIMIT_WINDOW", "1e3"),
         ("RATE_LIMIT_TTL", "99999999999999999999"),
+        ("SESSION_SECRET", "hunter4"),
+        ("SESSION_TTL", "0"),
+        ("SESSION_STORE", "disk"),
+        ("SESSION_COOKIE_SECURE", "perhaps"),
+        ("CACHE_ENCRYPTION_KEYS", "k1:hunter5"),
         ("TRUSTED_PROXIES", "10.0.0.0/8,nonsense"),
         ("TRUSTED_PROXY_HEADER", "x-real-ip"),
     ];
@@ -46,6 +52,17 @@ async fn everything_that_is_wrong_is_said_at_once_and_no_secret() {
     }
     assert!(said.contains("nonsense") && said.contains("from 1 to 31536000"), "{said}");
     assert!(!said.contains("hunter"), "a password is shown: {said}");
+}
+
+#[tokio::test]
+async fn on_redis_it_wants_a_secret_and_in_memory_it_says_that_it_made_one_up() {
+    let (code, said) = run(&[("REDIS_HOST", "127.0.0.1"), ("SESSION_SECRET", "")]).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("SESSION_SECRET"), "{said}");
+    for (variables, warns) in [(&[("SESSION_SECRET", "")][..], true), (&[], false)] {
+        let app = App::start(variables).await;
+        assert_eq!(app.log().contains("SESSION_SECRET is not set"), warns, "{}", app.log());
+    }
 }
 
 #[tokio::test]

@@ -7,8 +7,6 @@
     reason = "a test fails where it meets what it did not expect"
 )]
 
-mod program;
-
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt as _, Full};
@@ -17,8 +15,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use tokio::{io::AsyncReadExt as _, net::TcpStream, time::timeout};
-
-use crate::program::{PATIENT, Program};
+use tower_keep_tests::Program;
 
 type HttpClient = Client<HttpConnector, Full<Bytes>>;
 
@@ -32,11 +29,15 @@ async fn get(
     path: &str,
     address: &str,
 ) -> (u16, HeaderMap, Bytes) {
-    let request = Request::get(format!("{}{path}", program.url));
+    let request = Request::get(format!("{}{path}", program.url()));
     let request = request.header("x-forwarded-for", address).body(Full::default()).unwrap();
-    let response = timeout(PATIENT, client.request(request)).await.expect("no answer");
+    let response = timeout(Program::PATIENT, client.request(request)).await.expect("no answer");
     let (head, body) = response.unwrap().into_parts();
     (head.status.as_u16(), head.headers, body.collect().await.unwrap().to_bytes())
+}
+
+async fn start(variables: &[(&str, &str)]) -> Program {
+    Program::serving(env!("CARGO_BIN_EXE_hyper-service"), variables).await
 }
 
 const NOBODY: &str = "unknown";
@@ -44,8 +45,8 @@ const NOBODY: &str = "unknown";
 #[tokio::test]
 async fn over_the_limit_is_429_with_fields_on_http_1_and_2() {
     for http2 in [false, true] {
-        let program = Program::start(&[("RATE_LIMIT_MAX", "3")]).await;
-        assert!(program.said.contains("in memory"), "{}", program.said);
+        let program = start(&[("RATE_LIMIT_MAX", "3")]).await;
+        assert!(program.said().contains("in memory"), "{}", program.said());
         let client = client(http2);
         for remaining in [2, 1, 0] {
             let (status, fields, body) = get(&client, &program, "/hello", NOBODY).await;
@@ -71,7 +72,7 @@ async fn over_the_limit_is_429_with_fields_on_http_1_and_2() {
 
 #[tokio::test]
 async fn routes_count_apart_and_what_is_one_route_together() {
-    let program = Program::start(&[("RATE_LIMIT_MAX", "1")]).await;
+    let program = start(&[("RATE_LIMIT_MAX", "1")]).await;
     let client = client(false);
     for (path, expected) in [
         ("/hello", 200),
@@ -94,7 +95,7 @@ async fn clients_behind_the_peer_that_is_trusted_count_apart() {
         (&[limit, ("TRUSTED_PROXIES", "127.0.0.0/8")], [200, 200, 429]),
         (&[limit, ("TRUSTED_PROXIES", "192.0.2.0/24")], [200, 429, 429]),
     ] {
-        let program = Program::start(variables).await;
+        let program = start(variables).await;
         let client = client(false);
         let mut statuses = Vec::new();
         for address in ["203.0.113.1", "203.0.113.2", "203.0.113.1"] {
@@ -107,12 +108,12 @@ async fn clients_behind_the_peer_that_is_trusted_count_apart() {
 
 #[tokio::test]
 async fn sigterm_ends_it_though_somebody_says_nothing() {
-    let program = Program::start(&[]).await;
-    let address = program.url.strip_prefix("http://").unwrap().to_owned();
+    let program = start(&[]).await;
+    let address = program.url().strip_prefix("http://").unwrap().to_owned();
     let mut silent = TcpStream::connect(address).await.unwrap();
     // Once another is served, the silent one has been accepted.
     assert_eq!(get(&client(false), &program, "/hello", NOBODY).await.0, 200);
     program.stop().await;
-    let read = timeout(PATIENT, silent.read(&mut [0])).await.expect("it is still open");
+    let read = timeout(Program::PATIENT, silent.read(&mut [0])).await.expect("it is still open");
     assert!(matches!(read, Ok(0) | Err(_)));
 }

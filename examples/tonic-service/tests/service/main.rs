@@ -9,7 +9,6 @@
 
 #[path = "../../src/messages.rs"]
 mod messages;
-mod program;
 
 use http::uri::PathAndQuery;
 use tonic::{
@@ -18,14 +17,13 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 use tonic_prost::ProstCodec;
+use tower_keep_tests::Program;
 
-use crate::{
-    messages::{GREET, Greeting, METHODS, Name, PART},
-    program::{PATIENT, Program},
-};
+use crate::messages::{GREET, Greeting, METHODS, Name, PART};
 
 async fn connect(program: &Program) -> Grpc<Channel> {
-    let endpoint = Endpoint::from_shared(program.url.clone()).unwrap().timeout(PATIENT);
+    let endpoint =
+        Endpoint::from_shared(program.url().to_owned()).unwrap().timeout(Program::PATIENT);
     Grpc::new(endpoint.connect().await.unwrap())
 }
 
@@ -41,12 +39,16 @@ async fn call(
     client.unary(request, PathAndQuery::from_static(method), codec).await
 }
 
+async fn start(variables: &[(&str, &str)]) -> Program {
+    Program::serving(env!("CARGO_BIN_EXE_tonic-service"), variables).await
+}
+
 const NOBODY: &str = "unknown";
 
 #[tokio::test]
 async fn over_the_limit_is_resource_exhausted_for_each_method_by_itself() {
-    let program = Program::start(&[("RATE_LIMIT_MAX", "2")]).await;
-    assert!(program.said.contains("in memory"), "{}", program.said);
+    let program = start(&[("RATE_LIMIT_MAX", "2")]).await;
+    assert!(program.said().contains("in memory"), "{}", program.said());
     let mut client = connect(&program).await;
     for method in METHODS {
         for remaining in [1, 0] {
@@ -86,7 +88,7 @@ async fn clients_behind_the_peer_that_is_trusted_count_apart() {
         (&[limit][..], [true, false, false]),
         (&[limit, ("TRUSTED_PROXIES", "127.0.0.0/8")], [true, true, false]),
     ] {
-        let program = Program::start(variables).await;
+        let program = start(variables).await;
         let mut client = connect(&program).await;
         let mut passed = Vec::new();
         for address in ["203.0.113.1", "203.0.113.2", "203.0.113.1"] {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_keep_tests::{Cluster, Flavor, Proxy, Sentinel, Server, wait_until};
+use tower_keep_tests::{Cluster, Flavor, Proxy, Sentinel, Server};
 
 use super::{super::relay::Relay, Place, Site};
 
@@ -70,7 +70,7 @@ impl Servers {
                 Self::Sentinel(Box::new(sentinel))
             }
         };
-        for node in (0..links.len()).filter(|_| matches!(servers, Self::Cluster(_))) {
+        for node in 0..links.len() {
             servers.announce(node, &links).await;
         }
         servers.await_announced(&links).await;
@@ -106,17 +106,16 @@ impl Servers {
 
     /// Has a cluster's node lead through its link.
     async fn announce(&self, node: usize, links: &[Link]) {
-        let port = links[node].port().to_string();
-        let announce = ["CONFIG", "SET", "cluster-announce-port", &port];
-        self.node(node).command(&announce).await.unwrap().ok().unwrap();
+        if let Self::Cluster(cluster) = self {
+            cluster.announce(node, links[node].port()).await.unwrap();
+        }
     }
 
     /// Waits until every node of a cluster has heard of every link.
     async fn await_announced(&self, links: &[Link]) {
-        let Self::Cluster(cluster) = self else { return };
-        for node in cluster.nodes() {
-            let told = wait_until(LONG, || has_heard(node, links));
-            assert!(told.await, "the links were not announced");
+        if let Self::Cluster(cluster) = self {
+            let ports: Vec<_> = links.iter().map(Link::port).collect();
+            assert!(cluster.wait_announced(&ports, LONG).await, "the links were not announced");
         }
     }
 
@@ -164,12 +163,4 @@ impl Site {
     pub(crate) const fn new(place: Place, flavor: Flavor) -> Self {
         Self { place, flavor }
     }
-}
-
-/// Whether this node of a cluster names all links.
-async fn has_heard(node: &Server, links: &[Link]) -> bool {
-    let slots = node.command(&["CLUSTER", "SLOTS"]).await.unwrap();
-    let ports: Vec<_> =
-        slots.array().iter().map(|range| range.array()[2].array()[1].int()).collect();
-    links.iter().all(|link| ports.contains(&i64::from(link.port())))
 }

@@ -1,0 +1,242 @@
+//! The story of a request for embeddings: each vector is stored by itself, and the upstream is asked
+//! only for those that are not; plumbing only.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response, header};
+use tower_keep_cache::{Found, Generations, Landed, Turn};
+use tower_keep_core::{LateCost, Recorded, RequestBody, ResponseBody};
+use tower_service::Service;
+
+use crate::{
+    AiCacheOutcome, AiCacheStatus, BypassReason,
+    embeddings::{
+        answer::{Answer, Vector},
+        merge::merge,
+    },
+    entry::Entry,
+    fetch::{Client, Fetch, detached, lifetime, shape},
+    judge,
+    provider::{Asked, Usage},
+    question::{Question, Texts},
+    reply,
+    settings::Settings,
+    story::{Story, TRIES, Told},
+    turn::{Flown, Lead},
+    upstream::{AnswerBody, Upstream},
+};
+
+/// The longest answer that is read to be put together with what is stored: vectors are long.
+pub(crate) const MAX_VECTORS: usize = 64 << 20;
+
+/// Fields of an answer that are about its body as it came.
+const OF_THE_BODY: [header::HeaderName; 6] = [
+    header::CONTENT_LENGTH,
+    header::ETAG,
+    header::HeaderName::from_static("content-digest"),
+    header::HeaderName::from_static("repr-digest"),
+    header::HeaderName::from_static("digest"),
+    header::HeaderName::from_static("content-md5"),
+];
+
+/// What is known of a batch.
+type Known = Vec<Option<Vector>>;
+
+/// An answer put together from what is stored and what was asked for.
+struct Merged {
+    body: Bytes,
+    /// What the upstream counted.
+    paid: Usage,
+    headers: http::HeaderMap,
+}
+
+impl<S> Story<S> {
+    /// Answers from the vectors that are stored, and asks for the others.
+    pub(crate) async fn embed<B, R>(self, question: Arc<Question>) -> Told<R, S::Error>
+    where
+        S: Upstream<B, R>,
+        B: Send + 'static,
+        R: AnswerBody,
+    {
+        let mut lead = Lead::default();
+        if question.plan.read {
+            for _ in 0..TRIES {
+                if let Some(answer) = self.whole(&question, &self.settings.near(&question)) {
+                    return Ok(answer);
+                }
+                match self.settings.flights.join(question.name.as_bytes()) {
+                    Turn::Alone => break,
+                    Turn::Lead(leader) => {
+                        lead.leader = Some(leader);
+                        break;
+                    }
+                    Turn::Follow(follower) => match follower.wait(self.settings.patience).await {
+                        Landed::Value(flown) => match self.flown(&question, flown) {
+                            Some(answer) => return Ok(answer),
+                            None => break,
+                        },
+                        Landed::TimedOut => break,
+                        Landed::Abandoned => {}
+                    },
+                }
+            }
+        }
+        let Some((known, generations)) = self.settings.known(&question).await else {
+            let outcome = AiCacheOutcome::bypass(BypassReason::Store);
+            return self.fetch(question, lead, None, outcome).run().await;
+        };
+        if let Some(answer) = self.whole(&question, &known) {
+            lead.land(Flown::Unshared);
+            return Ok(answer);
+        }
+        let some = known.iter().any(Option::is_some) && known.iter().any(Option::is_none);
+        let status = match (question.plan.read, some) {
+            (false, _) => AiCacheStatus::Refresh,
+            (true, true) => AiCacheStatus::Partial,
+            (true, false) => AiCacheStatus::Miss,
+        };
+        let fetch = self.fetch(question, lead, Some(generations), AiCacheOutcome::new(status));
+        if some {
+            detached(|client| fetch.complete(known, client)).await
+        } else {
+            fetch.run().await
+        }
+    }
+
+    /// The answer, if all of it is known.
+    fn whole<R>(&self, question: &Question, known: &Known) -> Option<Response<ResponseBody<R>>> {
+        let texts = question.texts.as_ref()?;
+        let body = merge(&texts.batch.places, known, None)?;
+        self.costs_nothing();
+        let saved = saved(texts, known);
+        Some(reply::assembled(http::HeaderMap::new(), body, AiCacheStatus::Hit, saved))
+    }
+}
+
+impl Settings {
+    /// What is here without asking the store.
+    fn near(&self, question: &Question) -> Known {
+        let names = question.texts.iter().flat_map(|texts| &texts.names);
+        names.map(|name| self.vector(question, self.cache.peek(name)?)).collect()
+    }
+
+    /// What is stored, by one round trip; `None` if the store does not answer. A request that wants
+    /// new ones is told of none.
+    async fn known(&self, question: &Question) -> Option<(Known, Arc<Generations>)> {
+        let cache = &self.cache;
+        let names = question.texts.as_ref().map_or(&[][..], |texts| &texts.names);
+        if !question.plan.read {
+            let generations = cache.generations(question.name.tenant()).await.ok()?;
+            return Some((vec![None; names.len()], generations));
+        }
+        let found = cache.get_many(names).await.ok()?;
+        let generations = Arc::clone(&found.first()?.generations);
+        Some((found.into_iter().map(|found| self.vector(question, found)).collect(), generations))
+    }
+
+    fn vector(&self, question: &Question, found: Found<Entry>) -> Option<Vector> {
+        self.usable(question, found)?.as_vector()
+    }
+}
+
+/// The tokens that known vectors would have cost.
+fn saved(texts: &Texts, known: &Known) -> u64 {
+    let places = texts.batch.places.iter();
+    let vectors = places.filter_map(|place| known.get(*place)?.as_ref());
+    vectors.fold(0, |sum: u64, vector| sum.saturating_add(vector.tokens))
+}
+
+impl<S> Fetch<S> {
+    /// Asks for what is not known.
+    async fn complete<B, R>(mut self, known: Known, mut client: Client<R, S::Error>)
+    where
+        S: Service<Request<RequestBody<B>>, Response = Response<R>>,
+        R: AnswerBody,
+    {
+        let question = Arc::clone(&self.question);
+        let missing = known.iter().enumerate().filter(|(_, vector)| vector.is_none());
+        let wanted: Vec<usize> = missing.map(|(place, _)| place).collect();
+        let request = question.texts.as_ref().and_then(|texts| texts.request(&wanted));
+        if let Some(request) = request {
+            let response = match self.ask(&request, &mut client).await {
+                None => return,
+                Some(Err(error)) => return self.fail(error, client),
+                Some(Ok(response)) => response,
+            };
+            if !response.status().is_success() {
+                // Why there are no vectors, the client is told as it is.
+                self.generations = None;
+                self.outcome = AiCacheOutcome::new(AiCacheStatus::Miss);
+                return self.deliver(response, client).await;
+            }
+            // What is no whole answer for those that were asked for is no part of one for all.
+            let asked = Asked { parts: wanted.len(), ..question.asked };
+            if shape(&asked, response.status(), response.headers()).is_ok() {
+                let (settings, generations) = (&self.settings, self.generations.as_ref());
+                let merged = complete(settings, &question, generations, &known, &wanted, response);
+                if let Some(merged) = merged.await {
+                    return self.tell(&known, merged, client);
+                }
+            }
+            // It does not go together with what is known.
+            if let Err(error) = self.ready().await {
+                return self.fail(error, client);
+            }
+        }
+        self.outcome = AiCacheOutcome::new(AiCacheStatus::Miss);
+        self.carry_out(client).await;
+    }
+
+    fn tell<R, E>(mut self, known: &Known, merged: Merged, client: Client<R, E>) {
+        let Merged { body, paid, headers } = merged;
+        if let Some(cost) = LateCost::of(&self.parts.extensions) {
+            judge::settle(cost, paid);
+        }
+        let told = Arc::new(reply::told(http::StatusCode::OK, &headers, self.since()));
+        self.lead.land(Flown::Here(told, body.clone()));
+        let saved = self.question.texts.as_ref().map_or(0, |texts| saved(texts, known));
+        let answer = reply::assembled(headers, body, AiCacheStatus::Partial, saved);
+        let _gone = client.send(Ok(answer));
+    }
+}
+
+/// Stores what has come, and puts it together with what is known.
+async fn complete<R>(
+    settings: &Settings,
+    question: &Question,
+    generations: Option<&Arc<Generations>>,
+    known: &Known,
+    wanted: &[usize],
+    response: Response<R>,
+) -> Option<Merged>
+where
+    R: AnswerBody,
+{
+    let (head, body) = response.into_parts();
+    let (_, recording) = ResponseBody::recorded(body, MAX_VECTORS);
+    let recorded = tokio::time::timeout(settings.fill_timeout, recording.run()).await;
+    let Ok(Recorded::Whole(body)) = recorded else { return None };
+    let texts = question.texts.as_ref()?;
+    let answer = Answer::read(&body, wanted.len()).ok()?;
+    let mut all = known.clone();
+    let about =
+        generations.map(|generations| settings.about(question, generations, answer.usage()));
+    let mut entries = Vec::with_capacity(wanted.len());
+    for (place, vector) in wanted.iter().zip(answer.vectors(&texts.lengths(wanted))) {
+        if let (Some(about), Some(name)) = (about, texts.names.get(*place)) {
+            let entry = Arc::new(Entry::vector(vector.clone(), about));
+            entries.push((name.clone(), entry, lifetime(&about)));
+        }
+        *all.get_mut(*place)? = Some(vector);
+    }
+    let body = merge(&texts.batch.places, &all, Some(&answer))?;
+    // Is seen through although nobody waits for it.
+    drop(settings.cache.put_many(entries));
+    let mut headers = head.headers;
+    for of_its_body in OF_THE_BODY {
+        headers.remove(of_its_body);
+    }
+    headers.remove(header::TRANSFER_ENCODING);
+    Some(Merged { body, paid: answer.usage(), headers })
+}

@@ -1,0 +1,213 @@
+//! Whether an answer that passes by is whole, and what it costs.
+
+use std::sync::{Mutex, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use tower_keep_core::{CostUnit, LateCost, WatchBody};
+
+use crate::provider::{Asked, Flaw, Usage, Verdict, spent, stream::Stream};
+
+/// Follows one answer.
+pub(crate) struct Judge {
+    asked: Asked,
+    /// Of an answer that comes as events.
+    stream: Option<Stream>,
+    /// What has come so far.
+    read: Vec<Bytes>,
+    length: usize,
+    /// No more is looked at.
+    most: usize,
+    verdict: Option<Verdict>,
+    cost: Option<LateCost>,
+}
+
+impl Judge {
+    pub(crate) fn new(asked: Asked, most: usize, cost: Option<LateCost>) -> Self {
+        let stream = asked.stream.then(|| Stream::new(&asked, most));
+        Self { asked, stream, read: Vec::new(), length: 0, most, verdict: None, cost }
+    }
+
+    /// These bytes are about to go by.
+    pub(crate) fn see(&mut self, data: &Bytes, last: bool) {
+        if self.verdict.is_some() {
+            return;
+        }
+        self.length = self.length.saturating_add(data.len());
+        if self.length > self.most {
+            self.read.clear();
+            self.verdict = Some(Verdict::Incomplete(Flaw::TooLarge));
+            return;
+        }
+        if !data.is_empty() {
+            self.read.push(data.clone());
+        }
+        if let Some(stream) = &mut self.stream {
+            stream.take(data);
+            // Before whoever counts the cost sees the end.
+            if let Some(usage) = stream.cost() {
+                self.settle(usage);
+            }
+        }
+        if last {
+            let (verdict, spent) = if let Some(stream) = self.stream.take() {
+                let spent = stream.spent();
+                (stream.end(), spent)
+            } else {
+                self.join();
+                let whole = self.read.first().cloned().unwrap_or_default();
+                (self.asked.judge(&whole), spent::told(&whole))
+            };
+            // What came to an end is to be paid, also where it is not one to store.
+            match verdict {
+                Verdict::Complete(usage) => self.settle(usage),
+                Verdict::Incomplete(Flaw::Truncated | Flaw::Error | Flaw::Malformed) => {}
+                Verdict::Incomplete(_) => self.settle(spent.unwrap_or_default()),
+            }
+            self.verdict = Some(verdict);
+        }
+    }
+
+    /// What is wrong with it so far.
+    pub(crate) fn flaw(&self) -> Option<Flaw> {
+        match &self.verdict {
+            Some(Verdict::Incomplete(flaw)) => Some(*flaw),
+            Some(Verdict::Complete(_)) => None,
+            None => self.stream.as_ref().and_then(Stream::flaw),
+        }
+    }
+
+    /// All of it, and what it cost, if it is whole. One that was not seen to its end is cut.
+    pub(crate) fn whole(&mut self) -> Result<(Bytes, Usage), Flaw> {
+        match self.verdict {
+            Some(Verdict::Complete(usage)) => {
+                self.join();
+                Ok((self.read.pop().unwrap_or_default(), usage))
+            }
+            Some(Verdict::Incomplete(flaw)) => Err(flaw),
+            None => Err(Flaw::Truncated),
+        }
+    }
+
+    /// An answer that counts no tokens does not say that there were none.
+    fn settle(&mut self, usage: Usage) {
+        if let Some(cost) = self.cost.take_if(|_| usage.total() > 0) {
+            settle(&cost, usage);
+        }
+    }
+
+    /// Puts together what has come. A single part is not copied.
+    fn join(&mut self) {
+        if self.read.len() > 1 {
+            let mut all = BytesMut::with_capacity(self.length);
+            self.read.drain(..).for_each(|part| all.extend_from_slice(&part));
+            self.read.push(all.freeze());
+        }
+    }
+}
+
+/// Tells what a request cost in all.
+pub(crate) fn settle(cost: &LateCost, usage: Usage) {
+    cost.settle(CostUnit::TOKENS, usage.total());
+    cost.settle(CostUnit::INPUT_TOKENS, usage.input);
+    cost.settle(CostUnit::OUTPUT_TOKENS, usage.output);
+}
+
+/// Follows an answer that is not stored, for what it costs.
+pub(crate) struct Paying(pub(crate) Mutex<Judge>);
+
+impl WatchBody for Paying {
+    fn data(&self, data: &Bytes) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).see(data, false);
+    }
+
+    fn end(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).see(&Bytes::new(), true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tower_keep_core::SettleCost;
+
+    use super::*;
+    use crate::provider::Api;
+
+    #[derive(Default)]
+    struct Ledger(Mutex<Vec<(&'static str, u64)>>);
+
+    impl SettleCost for Ledger {
+        fn add(&self, _: CostUnit, _: u64) {}
+
+        fn settle(&self, unit: CostUnit, total: u64) {
+            self.0.lock().unwrap().push((unit.name(), total));
+        }
+    }
+
+    fn judge(stream: bool, most: usize) -> (Judge, Arc<Ledger>) {
+        let ledger = Arc::new(Ledger::default());
+        let asked = Asked { api: Api::OpenAiChat, parts: 1, stream, take_cut: false };
+        (Judge::new(asked, most, Some(LateCost::new(Arc::clone(&ledger) as Arc<_>))), ledger)
+    }
+
+    const CHUNKS: [&str; 3] = [
+        "data: {\"choices\":[{\"index\":0,\"finish_reason\":\"stop\"}]}\n\n",
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":9}}\n\n",
+        "data: [DONE]\n\n",
+    ];
+
+    const ANSWER: &str = r#"{"choices":[{"index":0,"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":9}}"#;
+
+    const USAGE: Usage = Usage { input: 5, output: 9 };
+
+    const COST: [(&str, u64); 3] = [("tokens", 14), ("input-tokens", 5), ("output-tokens", 9)];
+
+    #[test]
+    fn the_cost_of_a_stream_is_told_once_and_before_its_end() {
+        let (mut judge, ledger) = judge(true, 1000);
+        for (i, chunk) in CHUNKS.into_iter().enumerate() {
+            assert!(ledger.0.lock().unwrap().is_empty(), "{i}");
+            judge.see(&Bytes::from_static(chunk.as_bytes()), false);
+        }
+        assert_eq!(*ledger.0.lock().unwrap(), COST);
+        judge.see(&Bytes::new(), true);
+        assert_eq!(*ledger.0.lock().unwrap(), COST);
+        assert_eq!(judge.flaw(), None);
+        assert_eq!(judge.whole(), Ok((CHUNKS.concat().into(), USAGE)));
+    }
+
+    #[test]
+    fn the_cost_of_an_answer_is_told_with_its_last_part() {
+        for parts in [vec![ANSWER], vec![&ANSWER[..20], &ANSWER[20..]], vec![ANSWER, ""]] {
+            let (mut judge, ledger) = judge(false, 1000);
+            let last = parts.len() - 1;
+            for (i, part) in parts.into_iter().enumerate() {
+                judge.see(&Bytes::copy_from_slice(part.as_bytes()), i == last);
+            }
+            assert_eq!(*ledger.0.lock().unwrap(), COST);
+            assert_eq!(judge.whole(), Ok((Bytes::from_static(ANSWER.as_bytes()), USAGE)));
+        }
+    }
+
+    #[test]
+    fn what_breaks_off_or_is_too_long_is_not_whole_and_tells_no_cost() {
+        let (mut cut, ledger) = judge(true, 1000);
+        cut.see(&Bytes::from_static(CHUNKS[0].as_bytes()), true);
+        assert_eq!(cut.whole(), Err(Flaw::Truncated));
+        let (mut broken, _) = judge(false, 1000);
+        broken.see(&Bytes::from_static(ANSWER.as_bytes()), false);
+        assert_eq!(broken.whole(), Err(Flaw::Truncated));
+        let (mut long, _) = judge(false, 10);
+        long.see(&Bytes::from_static(ANSWER.as_bytes()), true);
+        assert_eq!(long.flaw(), Some(Flaw::TooLarge));
+        assert!(ledger.0.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_error_amid_a_stream_is_known_at_once() {
+        let (mut judge, _) = judge(true, 1000);
+        judge.see(&Bytes::from_static(b"data: {\"error\":{}}\n\n"), false);
+        assert_eq!(judge.flaw(), Some(Flaw::Error));
+    }
+}

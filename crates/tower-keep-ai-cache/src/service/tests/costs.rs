@@ -1,0 +1,85 @@
+//! What requests cost.
+
+use tower_keep_core::{CostUnit, LateCost, SettleCost};
+
+use super::*;
+
+#[derive(Default)]
+struct Ledger(Mutex<Vec<(&'static str, u64)>>);
+
+impl SettleCost for Ledger {
+    fn add(&self, _: CostUnit, _: u64) {}
+
+    fn settle(&self, unit: CostUnit, total: u64) {
+        self.0.lock().unwrap().push((unit.name(), total));
+    }
+}
+
+/// A request whose cost somebody wants to know; what they were told when its answer had ended.
+async fn cost(cached: &Cached, mut request: Request<Full<Bytes>>) -> Vec<(&'static str, u64)> {
+    let ledger = Arc::new(Ledger::default());
+    request.extensions_mut().insert(LateCost::new(Arc::clone(&ledger) as Arc<_>));
+    let answer = cached.ask(request).await;
+    let _ = answer.into_body().collect().await;
+    ledger.0.lock().unwrap().clone()
+}
+
+const ALL: [(&str, u64); 3] = [("tokens", 14), ("input-tokens", 5), ("output-tokens", 9)];
+const NOTHING: [(&str, u64); 3] = [("tokens", 0), ("input-tokens", 0), ("output-tokens", 0)];
+
+#[tokio::test]
+async fn an_answer_costs_what_it_says_and_a_hit_nothing() {
+    let cached = Cached::new();
+    cached.upstream.json(ANSWER);
+    assert_eq!(cost(&cached, chat(CHAT)).await, ALL);
+    assert_eq!(cost(&cached, chat(CHAT)).await, NOTHING);
+    let usage =
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":9}}\n\n";
+    let events = [EVENTS[0], EVENTS[1], usage, EVENTS[2]].concat();
+    cached.upstream.answers(200, "text/event-stream", &events);
+    assert_eq!(cost(&cached, chat(STREAMING)).await, ALL);
+    assert_eq!(cost(&cached, chat(STREAMING)).await, NOTHING);
+}
+
+#[tokio::test]
+async fn what_the_cache_has_no_part_in_costs_what_it_says_too() {
+    let cached = Cached::new();
+    cached.upstream.json(ANSWER);
+    assert_eq!(cost(&cached, with(chat(CHAT), "cache-control", "no-store")).await, ALL);
+}
+
+#[tokio::test]
+async fn an_error_costs_nothing_and_of_what_breaks_off_nobody_knows() {
+    let cached = Cached::new();
+    for field in ["no-cache", "no-store"] {
+        cached.upstream.answers(500, "application/json", "{}");
+        assert_eq!(cost(&cached, with(chat(CHAT), "cache-control", field)).await, NOTHING);
+    }
+    cached.upstream.answers(200, "text/event-stream", EVENTS[0]);
+    assert_eq!(cost(&cached, chat(STREAMING)).await, []);
+}
+
+#[tokio::test]
+async fn what_counts_no_tokens_does_not_say_that_there_were_none() {
+    let cached = Cached::new();
+    for field in ["no-cache", "no-store"] {
+        cached.upstream.answers(200, "text/event-stream", &EVENTS.concat());
+        assert_eq!(cost(&cached, with(chat(STREAMING), "cache-control", field)).await, []);
+    }
+}
+
+#[tokio::test]
+async fn what_was_cut_at_its_most_tokens_has_to_be_paid() {
+    let cached = Cached::new();
+    let usage =
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":9}}\n\n";
+    let events = [EVENTS[0], &EVENTS[1].replace("stop", "length"), usage, EVENTS[2]].concat();
+    for field in ["no-cache", "no-store"] {
+        for reason in ["length", "content_filter"] {
+            cached.upstream.json(&ANSWER.replace("stop", reason));
+            assert_eq!(cost(&cached, with(chat(CHAT), "cache-control", field)).await, ALL);
+        }
+        cached.upstream.answers(200, "text/event-stream", &events);
+        assert_eq!(cost(&cached, with(chat(STREAMING), "cache-control", field)).await, ALL);
+    }
+}

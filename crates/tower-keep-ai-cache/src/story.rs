@@ -1,0 +1,282 @@
+//! The story of a request that is understood; plumbing only.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{Request, Response, request::Parts};
+use http_body::Body;
+use tower_keep_cache::{Cache, Found, Generations, Landed, Leader, Lease, Name, Turn};
+use tower_keep_core::{LateCost, Observation, RequestBody, ResponseBody, StoreError};
+use tower_service::Service;
+
+use crate::{
+    AiCacheOutcome, AiCacheStatus, Api, BypassReason, TtlClass,
+    entry::Entry,
+    fetch::{Fetch, detached},
+    intake::{self, Intake},
+    judge::{self, Judge, Paying},
+    provider::Usage,
+    question::{self, Question, Refused},
+    reply,
+    settings::Settings,
+    turn::{self, Flown, Lead, Leased},
+    upstream::{AnswerBody, Upstream},
+};
+
+/// How often a request waits for others that then go away.
+pub(crate) const TRIES: usize = 3;
+
+/// A request and all that is needed to answer it.
+pub(crate) struct Story<S> {
+    pub(crate) settings: Arc<Settings>,
+    /// Ready to be called once.
+    pub(crate) service: S,
+    pub(crate) parts: Parts,
+}
+
+/// What a story ends with.
+pub(crate) type Told<R, E> = Result<Response<ResponseBody<R>>, E>;
+
+impl<S> Story<S> {
+    /// Answers a request of this API, and counts what became of it.
+    pub(crate) async fn run<B, R>(
+        self,
+        body: B,
+        kind: (Api, TtlClass),
+        observation: Observation<AiCacheStatus>,
+    ) -> Told<R, S::Error>
+    where
+        S: Upstream<B, R>,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Send,
+        R: AnswerBody,
+    {
+        let answer = self.answer(body, kind).await?;
+        let outcome = answer.extensions().get::<AiCacheOutcome>();
+        observation.finish(outcome.map_or(AiCacheStatus::Bypass, |outcome| outcome.status));
+        Ok(answer)
+    }
+
+    async fn answer<B, R>(mut self, body: B, kind: (Api, TtlClass)) -> Told<R, S::Error>
+    where
+        S: Upstream<B, R>,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Send,
+        R: AnswerBody,
+    {
+        let text = match intake::read(body, self.settings.max_request).await {
+            Intake::Whole(text) => text,
+            Intake::Broken => return Ok(reply::broken()),
+            Intake::TooLarge(body) => {
+                let answer = self.service.call(Request::from_parts(self.parts, body)).await?;
+                let outcome = AiCacheOutcome::bypass(BypassReason::TooLarge);
+                return Ok(reply::passed(answer.map(ResponseBody::inner), outcome));
+            }
+        };
+        let whose = self.settings.sharing.of(&self.parts).await;
+        match question::study(&self.settings, kind, &self.parts, &text, whose) {
+            Err(refused) => self.bypass(refused).await,
+            Ok(question) if question.texts.is_some() => self.embed(Arc::new(question)).await,
+            Ok(question) => self.look(Arc::new(question)).await,
+        }
+    }
+
+    /// Lets the request pass. What it costs is told all the same.
+    async fn bypass<B, R>(mut self, refused: Refused) -> Told<R, S::Error>
+    where
+        S: Service<Request<RequestBody<B>>, Response = Response<R>>,
+        R: AnswerBody,
+    {
+        let Refused { reason, body, asked } = refused;
+        let cost = LateCost::of(&self.parts.extensions).cloned();
+        if asked.is_some() {
+            question::prepare(&mut self.parts, &body, cost.is_some());
+        }
+        let request = Request::from_parts(self.parts, RequestBody::bytes(body));
+        let answer = self.service.call(request).await?;
+        let (succeeded, most) = (answer.status().is_success(), self.settings.max_response);
+        let answer = answer.map(|body| match (cost, asked) {
+            (Some(cost), Some(asked)) if succeeded => {
+                let judge = Judge::new(asked, most, Some(cost));
+                ResponseBody::watched(body, Paying(Mutex::new(judge)))
+            }
+            (Some(cost), _) if !succeeded => {
+                judge::settle(&cost, Usage::default());
+                ResponseBody::inner(body)
+            }
+            _ => ResponseBody::inner(body),
+        });
+        Ok(reply::passed(answer, AiCacheOutcome::bypass(reason)))
+    }
+
+    /// Answers from what is stored or on its way, else asks.
+    async fn look<B, R>(self, question: Arc<Question>) -> Told<R, S::Error>
+    where
+        S: Upstream<B, R>,
+        B: Send + 'static,
+        R: AnswerBody,
+    {
+        if !question.plan.read {
+            // It shares with nobody: what others wait for may be older than it wants.
+            return self.refresh(question).await;
+        }
+        let cache = &self.settings.cache;
+        for _ in 0..TRIES {
+            if let Some(found) = cache.peek(&question.name)
+                && let Some(answer) = self.stored(&question, found)
+            {
+                return Ok(answer);
+            }
+            match self.settings.flights.join(question.name.as_bytes()) {
+                Turn::Alone => break,
+                Turn::Lead(leader) => return self.lead(question, Some(leader)).await,
+                Turn::Follow(follower) => match follower.wait(self.settings.patience).await {
+                    Landed::Value(flown) => match self.flown(&question, flown) {
+                        Some(answer) => return Ok(answer),
+                        None => break,
+                    },
+                    Landed::TimedOut => break,
+                    Landed::Abandoned => {}
+                },
+            }
+        }
+        self.lead(question, None).await
+    }
+
+    /// Looks it up for all who want the same, and asks if it is not there.
+    async fn lead<B, R>(
+        self,
+        question: Arc<Question>,
+        leader: Option<Leader<Flown>>,
+    ) -> Told<R, S::Error>
+    where
+        S: Upstream<B, R>,
+        B: Send + 'static,
+        R: AnswerBody,
+    {
+        let (cache, name) = (&self.settings.cache, &question.name);
+        let mut lead = Lead { leader, lease: None };
+        let mut found = look_up(cache, name).await;
+        if let Ok(Found { lease: Lease::Theirs, .. }) = found
+            && lead.leader.is_some()
+        {
+            found = cache.wait(name, self.settings.patience).await;
+        }
+        let Ok(found) = found else {
+            let outcome = AiCacheOutcome::bypass(BypassReason::Store);
+            return self.fetch(question, lead, None, outcome).run().await;
+        };
+        let generations = Arc::clone(&found.generations);
+        if let (Lease::Ours(token), Some(lasting)) = (&found.lease, cache.lease()) {
+            lead.lease = Some(Leased::new(cache, name, *token, lasting));
+        }
+        let is_old = found.value.as_ref().is_some_and(|entry| entry.is_valid(&generations));
+        if let Some(entry) = &found.value
+            && let Some(answer) = self.stored(&question, found.clone())
+        {
+            lead.land(Flown::Kept(Arc::clone(entry), generations));
+            return Ok(answer);
+        }
+        // It is there, and older than the request takes.
+        let refresh = is_old && question.plan.oldest.is_some();
+        let status = if refresh { AiCacheStatus::Refresh } else { AiCacheStatus::Miss };
+        let outcome = AiCacheOutcome::new(status);
+        self.fetch(question, lead, Some(generations), outcome).run().await
+    }
+
+    /// Asks although something may be stored.
+    async fn refresh<B, R>(self, question: Arc<Question>) -> Told<R, S::Error>
+    where
+        S: Upstream<B, R>,
+        B: Send + 'static,
+        R: AnswerBody,
+    {
+        let generations = self.settings.cache.generations(question.name.tenant()).await.ok();
+        let outcome = AiCacheOutcome::new(AiCacheStatus::Refresh);
+        self.fetch(question, Lead::default(), generations, outcome).run().await
+    }
+
+    pub(crate) fn fetch(
+        self,
+        question: Arc<Question>,
+        lead: Lead,
+        generations: Option<Arc<Generations>>,
+        outcome: AiCacheOutcome,
+    ) -> Fetch<S> {
+        let Self { settings, service, parts } = self;
+        Fetch { settings, service, parts, question, lead, generations, outcome }
+    }
+
+    /// Answers with what is stored, if it may.
+    fn stored<R>(
+        &self,
+        question: &Question,
+        found: Found<Entry>,
+    ) -> Option<Response<ResponseBody<R>>> {
+        let entry = self.settings.usable(question, found)?;
+        let answer = reply::stored(&entry, self.settings.now(), self.settings.cut_events)?;
+        self.costs_nothing();
+        Some(answer)
+    }
+
+    /// Answers with what another has brought, if it may.
+    pub(crate) fn flown<R>(
+        &self,
+        question: &Question,
+        flown: Flown,
+    ) -> Option<Response<ResponseBody<R>>> {
+        let answer = match flown {
+            Flown::Unshared => return None,
+            Flown::Kept(entry, generations) => {
+                let found = Found { value: Some(entry), generations, lease: Lease::None };
+                return self.stored(question, found);
+            }
+            Flown::Live(told, _) | Flown::Here(told, _) if !self.is_valid(question, &told) => {
+                return None;
+            }
+            Flown::Live(told, follow) => reply::shared(&told, ResponseBody::follow(&follow)),
+            Flown::Here(told, body) => reply::shared(&told, ResponseBody::bytes(body)),
+        };
+        self.costs_nothing();
+        Some(answer)
+    }
+
+    /// What was asked for before a flush is not for who asks after it.
+    fn is_valid(&self, question: &Question, told: &turn::Told) -> bool {
+        told.is_valid(&self.settings.cache.known(question.name.tenant()))
+    }
+
+    /// The upstream is not asked for this request.
+    pub(crate) fn costs_nothing(&self) {
+        if let Some(cost) = LateCost::of(&self.parts.extensions) {
+            judge::settle(cost, Usage::default());
+        }
+    }
+}
+
+/// Looks it up, and with it asks for the right to make it where processes take turns. Who gets that
+/// and has gone away meanwhile gives it back.
+async fn look_up(cache: &Cache<Entry>, name: &Name) -> Result<Found<Entry>, StoreError> {
+    if cache.lease().is_none() {
+        return cache.get(name).await;
+    }
+    let (cache, name) = (cache.clone(), name.clone());
+    detached(|tell| async move {
+        let found = cache.get(&name).await;
+        if let Err(Ok(Found { lease: Lease::Ours(token), .. })) = tell.send(found) {
+            drop(cache.release(&name, token).await);
+        }
+    })
+    .await
+}
+
+impl Settings {
+    /// What may be used of what was found.
+    pub(crate) fn usable(&self, question: &Question, found: Found<Entry>) -> Option<Arc<Entry>> {
+        let entry = found.value.filter(|entry| entry.is_valid(&found.generations))?;
+        let age = self.now().0.saturating_sub(entry.about.made.0);
+        let is_new =
+            question.plan.oldest.is_none_or(|oldest| u128::from(age) <= oldest.as_millis());
+        is_new.then_some(entry)
+    }
+}

@@ -1,0 +1,280 @@
+//! One question: what is there, who loads it, and who waits.
+
+use std::{marker::PhantomData, sync::Arc, time::Duration};
+
+use tokio::{runtime::Handle, sync::SemaphorePermit, time::Instant};
+use tower_keep_cache::{Found, Landed, Leader, Stamp, Turn};
+
+use crate::{
+    class::TtlClass,
+    fetched::{LoadError, Sought, Source},
+    keeper::{Flown, Keeper, Lease, Look},
+    kept::{Cacheable, Kept},
+    key::QueryKey,
+    outcome::count_bypass,
+};
+
+/// A loader that took less time than this has read nothing that others could know to be purged.
+const QUICK: Duration = Duration::from_millis(500);
+
+/// What is wanted.
+pub(crate) struct Want<T> {
+    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) key: QueryKey,
+    pub(crate) class: TtlClass,
+    /// Whether the knowledge that there is nothing is an answer.
+    pub(crate) absent_will_do: bool,
+    /// Whether a stale value is none, because it is to be loaded anew.
+    pub(crate) anew: bool,
+    pub(crate) of: PhantomData<fn() -> T>,
+}
+
+pub(crate) type Told<T, E> = Result<Sought<T>, LoadError<E>>;
+
+/// What a loader begins with.
+struct Begun<'a> {
+    stamp: Stamp,
+    lease: Lease<'a>,
+    /// What may stand in for an error.
+    reserve: Option<Arc<Kept>>,
+    /// Whether something was found, of use or not.
+    there: bool,
+    /// Whether the store did not answer.
+    bypass: bool,
+    /// Leave to load beside others.
+    turn: Option<SemaphorePermit<'a>>,
+}
+
+impl<T: Cacheable> Want<T> {
+    /// Answers when nothing near was of use but, perhaps, `reserve`.
+    pub(crate) async fn tell<E, L, F>(self, load: L, reserve: Option<Arc<Kept>>) -> Told<T, E>
+    where
+        E: Send + Sync + 'static,
+        L: FnOnce() -> F + Send + 'static,
+        F: Future<Output = Result<Option<T>, E>> + Send + 'static,
+    {
+        let deadline = Instant::now() + self.keeper.patience;
+        loop {
+            match self.keeper.flights.join(self.key.name().as_bytes()) {
+                Turn::Lead(leader) => return self.lead(Some(leader), load, reserve).await,
+                Turn::Alone => break,
+                Turn::Follow(mut follower) => {
+                    let left = || deadline.saturating_duration_since(Instant::now());
+                    match follower.value(left()).await {
+                        Landed::Value(flown) => {
+                            if let Some(told) = self.take(&flown) {
+                                return told;
+                            }
+                            // It may still be shared for a while.
+                            if !follower.ended(left()).await {
+                                break;
+                            }
+                        }
+                        Landed::Abandoned => {}
+                        Landed::TimedOut => break,
+                    }
+                }
+            }
+        }
+        self.lead(None, load, reserve).await
+    }
+
+    /// Takes what another's loader brought, unless it is of no use here.
+    pub(crate) fn take<E: Send + Sync + 'static>(&self, flown: &Flown) -> Option<Told<T, E>> {
+        match flown {
+            Flown::Kept { kept, stale } => {
+                // Whoever came after a purge gets nothing that was loaded before it.
+                if self.keeper.is_gone(&self.key, kept) {
+                    return None;
+                }
+                let source = if *stale { Source::Stale } else { Source::Shared };
+                let value = kept.value();
+                let usable = if kept.is_absent() { self.absent_will_do } else { value.is_some() };
+                usable.then_some(Ok(Sought { value, source }))
+            }
+            Flown::Failed(error) => {
+                let error = Arc::clone(error).downcast().ok()?;
+                Some(Err(LoadError::Loader(error)))
+            }
+            Flown::Busy => Some(Err(LoadError::Busy)),
+            Flown::Purged => None,
+        }
+    }
+
+    /// Looks whether it is there by now, and loads it if it is not.
+    async fn lead<E, L, F>(
+        self,
+        leader: Option<Leader<Flown>>,
+        load: L,
+        mut reserve: Option<Arc<Kept>>,
+    ) -> Told<T, E>
+    where
+        E: Send + Sync + 'static,
+        L: FnOnce() -> F + Send + 'static,
+        F: Future<Output = Result<Option<T>, E>> + Send + 'static,
+    {
+        let keeper = Arc::clone(&self.keeper);
+        // Who loads by itself does not do so with all others who do.
+        let turn = if leader.is_none() { keeper.turn().await } else { None };
+        if leader.is_none() && turn.is_none() {
+            return Err(LoadError::Busy);
+        }
+        // Somebody may have landed since this was looked for.
+        let mut found = keeper.cache.peek(self.key.name());
+        let mut source = Source::Near;
+        let mut bypass = false;
+        loop {
+            if let Some(found) = &found {
+                let kept = found.value.clone();
+                match keeper.look::<T>(found, self.absent_will_do) {
+                    Look::Fresh(value) => {
+                        land(leader, kept, false);
+                        return Ok(Sought { value, source });
+                    }
+                    Look::Stale(value) if !self.anew => {
+                        land(leader, kept, true);
+                        self.refresh(load);
+                        return Ok(Sought { value, source: Source::Stale });
+                    }
+                    Look::Stale(_) | Look::Reserve => reserve = kept,
+                    Look::Nothing => {}
+                }
+            }
+            if bypass || keeper.cache.is_memory() || source == Source::Store {
+                break;
+            }
+            source = Source::Store;
+            found = self.ask().await;
+            bypass = found.is_none();
+        }
+        let lease = found.as_ref().map_or_else(Default::default, |found| found.lease.clone());
+        let begun = Begun {
+            stamp: match &found {
+                Some(found) => found.generations.stamp(),
+                None => keeper.cache.known(self.key.tenant()).stamp(),
+            },
+            lease: Lease::of(&keeper, &self.key, &lease),
+            reserve,
+            there: found.is_some_and(|found| found.value.is_some()),
+            bypass,
+            turn,
+        };
+        self.load(leader, load, begun).await
+    }
+
+    /// What the store has, or what another process has made of it meanwhile; `None` if the store did
+    /// not answer.
+    async fn ask(&self) -> Option<Found<Kept>> {
+        let (keeper, name) = (&self.keeper, self.key.name());
+        let told = match keeper.cache.get(name).await {
+            Ok(found) if found.lease == tower_keep_cache::Lease::Theirs => {
+                keeper.cache.wait(name, keeper.patience).await
+            }
+            told => told,
+        };
+        told.inspect_err(|error| {
+            count_bypass();
+            tracing::debug!(%error, "the store did not answer: loading directly");
+        })
+        .ok()
+    }
+
+    async fn load<E, L, F>(
+        &self,
+        leader: Option<Leader<Flown>>,
+        load: L,
+        mut begun: Begun<'_>,
+    ) -> Told<T, E>
+    where
+        E: Send + Sync + 'static,
+        L: FnOnce() -> F + Send + 'static,
+        F: Future<Output = Result<Option<T>, E>> + Send + 'static,
+    {
+        let keeper = &self.keeper;
+        if begun.bypass && begun.turn.is_none() {
+            begun.turn = keeper.turn().await;
+        }
+        if begun.bypass && begun.turn.is_none() {
+            if let Some(leader) = leader {
+                leader.land(Flown::Busy);
+            }
+            return Err(LoadError::Busy);
+        }
+        let since = Instant::now();
+        let loaded = load().await;
+        drop(begun.turn.take());
+        let value = match loaded {
+            Ok(value) => value.map(Arc::new),
+            Err(error) => return self.fail(leader, Arc::new(error), begun.reserve.take()),
+        };
+        let kept = Arc::new(keeper.make(&self.key, &self.class, value.as_ref(), begun.stamp));
+        let waited_for = leader.as_ref().is_some_and(|leader| leader.followers() > 0);
+        if waited_for && !begun.bypass && since.elapsed() > QUICK {
+            // Those who wait may have come after a purge elsewhere, of which nobody told us.
+            let _ = keeper.cache.generations(self.key.tenant()).await;
+        }
+        let told = Ok(Sought { value, source: Source::Loaded });
+        if !begun.bypass && keeper.is_gone(&self.key, &kept) {
+            if let Some(leader) = leader {
+                leader.land(Flown::Purged);
+            }
+            return told;
+        }
+        if let Some(ttl) = keeper.keep_for(&kept, &self.class).filter(|_| !begun.bypass) {
+            begun.lease.replaced();
+            keeper.put(&self.key, &kept, ttl, leader);
+            return told;
+        }
+        if begun.there && !begun.bypass {
+            // What was there is no longer so. It is seen through although nobody waits.
+            drop(keeper.cache.remove(self.key.name()));
+        }
+        land(leader, Some(kept), false);
+        told
+    }
+
+    /// The loader has failed.
+    fn fail<E: Send + Sync + 'static>(
+        &self,
+        leader: Option<Leader<Flown>>,
+        error: Arc<E>,
+        reserve: Option<Arc<Kept>>,
+    ) -> Told<T, E> {
+        let (flown, told) = match self.keeper.stand_in::<T>(&self.key, reserve) {
+            Some((kept, sought)) => (Flown::Kept { kept, stale: true }, Ok(sought)),
+            None => (Flown::Failed(Arc::clone(&error) as Arc<_>), Err(LoadError::Loader(error))),
+        };
+        if let Some(leader) = leader {
+            leader.land(flown);
+        }
+        told
+    }
+
+    /// Loads it anew beside its use, unless somebody does already.
+    pub(crate) fn refresh<E, L, F>(self, load: L)
+    where
+        E: Send + Sync + 'static,
+        L: FnOnce() -> F + Send + 'static,
+        F: Future<Output = Result<Option<T>, E>> + Send + 'static,
+    {
+        let Ok(runtime) = Handle::try_current() else { return };
+        let Turn::Lead(leader) = self.keeper.flights.join(self.key.name().as_bytes()) else {
+            return;
+        };
+        let again = Self { anew: true, ..self };
+        // Boxed, because loading may end in refreshing.
+        let task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
+            if again.lead(Some(leader), load, None).await.is_err() {
+                tracing::debug!("what is stale could not be loaded anew");
+            }
+        });
+        runtime.spawn(task);
+    }
+}
+
+/// Hands what is kept to all who wait.
+fn land(leader: Option<Leader<Flown>>, kept: Option<Arc<Kept>>, stale: bool) {
+    if let (Some(leader), Some(kept)) = (leader, kept) {
+        leader.land(Flown::Kept { kept, stale });
+    }
+}

@@ -1,0 +1,56 @@
+//! Waiting for a session's end.
+
+use std::time::Duration;
+
+use super::Session;
+use crate::{revoked::RevocationEvent, token::Token};
+
+/// How often it is looked for although nobody has said anything.
+const LOOK: Duration = Duration::from_secs(60);
+/// How long after a failed look it is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+impl Session {
+    /// Waits until the session is there no more under the id that it has: it was logged out or
+    /// revoked, in this process or another, another request gave it a new id, or its time is over. For streams and `WebSocket`s, which outlive their request.
+    ///
+    /// A logout and a revocation are known at once where the processes have a bus, else within a
+    /// minute; so is all else. Never returns for a client without a session. While the store is away nothing is known, and nothing returns.
+    pub async fn revoked(&self) {
+        // Before looking, so that nothing falls between.
+        let mut events = self.inner.settings.store.revocations().listen();
+        let Some(token) = self.inner.state().token.clone() else {
+            return std::future::pending().await;
+        };
+        let place = token.place(&self.inner.tenant);
+        let key = place.key.spell();
+        loop {
+            let pause = match self.is_there(&token).await {
+                Some(true) => LOOK,
+                Some(false) => return,
+                None => AGAIN,
+            };
+            let look = tokio::time::sleep(pause);
+            tokio::pin!(look);
+            loop {
+                tokio::select! {
+                    event = events.recv() => match event {
+                        RevocationEvent::Ended(ended) => {
+                            if ended.concerns(&key, place.id.to_bytes()) {
+                                return;
+                            }
+                        }
+                        RevocationEvent::Gap => break,
+                    },
+                    () = &mut look => break,
+                }
+            }
+        }
+    }
+
+    /// Whether the store has it; `None` when it cannot tell.
+    async fn is_there(&self, token: &Token) -> Option<bool> {
+        let found = self.inner.settings.store.load(token.place(&self.inner.tenant)).await;
+        found.ok().map(|record| record.is_some())
+    }
+}
