@@ -5,7 +5,7 @@ pub(crate) mod log;
 mod off;
 mod shared;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 use tower_keep_redis::{
@@ -53,7 +53,30 @@ async fn message(events: &mut BusEvents) -> (BusMessage, usize) {
     unreachable!("it was heard or it panicked")
 }
 
-/// Publishes until it is heard: a bus that is live again may miss what comes before it is.
+/// What another sends is heard again; how many gaps there were before. While servers change their
+/// roles a bus may be lost more than once, and what was sent meanwhile with it: each time that is told.
+async fn heard_again(from: &Bus, events: &mut BusEvents) -> usize {
+    let started = Instant::now();
+    let (mut gaps, mut since_gap) = (0, None);
+    for number in 0..=u8::MAX {
+        assert!(started.elapsed() < PATIENT, "nothing was heard");
+        if from.publish(1, &[number]).await.is_ok() {
+            since_gap.get_or_insert(number);
+        }
+        match timeout(Duration::from_millis(250), events.recv()).await {
+            Ok(BusEvent::Message(heard)) => {
+                let first = since_gap.unwrap_or(number);
+                assert!(heard.payload[0] <= first, "{first} was lost, and nobody was told");
+                return gaps;
+            }
+            Ok(BusEvent::Gap) => (gaps, since_gap) = (gaps + 1, None),
+            Err(_) => {}
+        }
+    }
+    panic!("nothing was heard");
+}
+
+/// Publishes until it is taken: a bus that is live again may not be everywhere yet.
 async fn publish(bus: &Bus, kind: u8, payload: &[u8]) {
     let published =
         wait_until(PATIENT, || async { bus.publish(kind, payload).await.is_ok() }).await;

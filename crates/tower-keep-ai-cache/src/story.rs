@@ -170,7 +170,7 @@ impl<S> Story<S> {
         if let (Lease::Ours(token), Some(lasting)) = (&found.lease, cache.lease()) {
             lead.lease = Some(Leased::new(cache, name, *token, lasting));
         }
-        let is_old = found.value.as_ref().is_some_and(|entry| entry.is_valid(&generations));
+        let is_old = is_valid(&found);
         if let Some(entry) = &found.value
             && let Some(answer) = self.stored(&question, found.clone())
         {
@@ -262,12 +262,20 @@ async fn look_up(cache: &Cache<Entry>, name: &Name) -> Result<Found<Entry>, Stor
     }
     let (cache, name) = (cache.clone(), name.clone());
     detached(|tell| async move {
-        let found = cache.get(&name).await;
+        let found = match cache.get(&name).await {
+            // What was flushed makes room.
+            Ok(found) if !is_valid(&found) => Ok(cache.claim(&name, found).await),
+            told => told,
+        };
         if let Err(Ok(Found { lease: Lease::Ours(token), .. })) = tell.send(found) {
             drop(cache.release(&name, token).await);
         }
     })
     .await
+}
+
+fn is_valid(found: &Found<Entry>) -> bool {
+    found.value.as_ref().is_some_and(|entry| entry.is_valid(&found.generations))
 }
 
 impl Settings {

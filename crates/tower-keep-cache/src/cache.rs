@@ -183,6 +183,18 @@ impl<V: Value> Cache<V> {
         }
     }
 
+    /// Asks for the right to make anew what was found and is of no use to anybody any more, because it
+    /// was purged or does not decode: its [`lease`](Found::lease) is [`Ours`](crate::Lease::Ours) then,
+    /// or [`Theirs`](crate::Lease::Theirs) if another was quicker, who may even have made it already.
+    /// If something else is there by now it is left alone. What is not
+    /// [`Taken`](crate::Lease::Taken) stays as it is.
+    pub fn claim(&self, name: &Name, found: Found<V>) -> Answer<Found<V>> {
+        match &self.0 {
+            Mode::Memory(_) => Answer::ready(found),
+            Mode::Shared(shared) => shared.claim(name, found),
+        }
+    }
+
     /// Gives back the right to make an entry, so that another process may. It is seen through
     /// although nobody waits for it.
     pub fn release(&self, name: &Name, lease: LeaseToken) -> Answer<Result<(), StoreError>> {

@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+use bytes::Bytes;
+
 use crate::generation::Generations;
 
 /// What is known of an entry: the value, if there is one, and what to judge it by.
@@ -27,6 +29,36 @@ pub enum Lease {
     Ours(LeaseToken),
     /// Another process makes it at this moment: [`Cache::wait`](crate::Cache::wait).
     Theirs,
+    /// Nobody's yet: something is there. Whoever finds that it is of no use to anybody any more
+    /// [claims](crate::Cache::claim) its place.
+    Taken(Place),
+}
+
+/// Where something stands that was found there, told from all that may be written there later.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Place(Bytes);
+
+impl Place {
+    /// So many bytes from the beginning tell a blob from others that have the same name: of the same
+    /// moment, for the same state of the tenant's purges.
+    const LENGTH: usize = 256;
+
+    /// The place of this blob. Takes none of it with it but a reference.
+    pub(crate) fn of(blob: &Bytes) -> Self {
+        Self(blob.slice(..blob.len().min(Self::LENGTH)))
+    }
+
+    /// The beginning of what was found there.
+    #[doc(hidden)]
+    pub fn beginning(&self) -> Bytes {
+        self.0.clone()
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Place")
+    }
 }
 
 /// Tells a lease from all others.

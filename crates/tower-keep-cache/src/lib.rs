@@ -117,7 +117,7 @@ pub use self::{
     cache::Cache,
     deferred::Deferred,
     flight::{Flights, Follower, Landed, Leader, Turn},
-    found::{Found, Lease, LeaseToken, Put},
+    found::{Found, Lease, LeaseToken, Place, Put},
     generation::{Generations, Purge, Validity},
     name::Name,
     settings::CacheBuilder,

@@ -14,6 +14,7 @@ use tower_keep_core::{
 use tower_keep_redis::{Bus, Command, Connection, ConnectionState, Script, fred::types::Value};
 
 use crate::{
+    found::Place,
     generation::MAX_MARKS,
     settings::CacheBuilder,
     stamp::{Stamp, Tag},
@@ -38,6 +39,7 @@ macro_rules! script {
 static EPOCH: Script = script!("epoch.lua");
 static PURGE: Script = script!("purge.lua");
 static REMOVE: Script = Script::new(include_str!("remove.lua"));
+static CLAIM: Script = Script::new(include_str!("claim.lua"));
 static RELEASE: Script = Script::new(include_str!("release.lua"));
 static RENEW: Script = Script::new(include_str!("renew.lua"));
 
@@ -145,6 +147,19 @@ impl SharedStore for RedisStore {
         }
         let reply = self.run(&REMOVE, key, vec![channel(), Value::Bytes(message)]);
         Answer::pending(async move { reply.await.map(drop) })
+    }
+
+    fn claim(
+        &self,
+        key: &str,
+        place: &Place,
+        lease: Bytes,
+        lasting: Duration,
+    ) -> Answer<Result<bool, StoreError>> {
+        let beginning = Value::Bytes(place.beginning());
+        let arguments = vec![Value::Bytes(lease), Value::Integer(millis(lasting)), beginning];
+        let reply = self.run(&CLAIM, key, arguments);
+        Answer::pending(async move { Ok(reply.await? == Value::Integer(1)) })
     }
 
     fn release(&self, key: &str, lease: Bytes) -> Answer<Result<(), StoreError>> {

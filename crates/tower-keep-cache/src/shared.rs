@@ -20,7 +20,7 @@ use self::hear::Ear;
 use crate::{
     codec::{Codec, Read},
     copies::{Copies, Copy},
-    found::{Found, Lease, LeaseToken},
+    found::{Found, Lease, LeaseToken, Place},
     generation::Generations,
     name::Name,
     near::{Held, Near},
@@ -196,6 +196,11 @@ impl<V: Value> Shared<V> {
         let Some(blob) = entry.blob else { return (None, lease) };
         let near = begun.live && self.near.is_some();
         let blob = if near { released(blob) } else { blob };
+        // Beside a lease nothing else stands there.
+        let lease = match lease {
+            Lease::None if self.fill_lease.is_some() => Lease::Taken(Place::of(&blob)),
+            lease => lease,
+        };
         let now = self.clock.now();
         match self.codec.decode::<V>(key, name, &blob, now) {
             Ok(Read::Entry(value, expires)) => {

@@ -7,6 +7,7 @@ use futures_util::future::try_join_all;
 use tower_keep_core::{Answer, StoreError, TenantId};
 
 use crate::{
+    found::Place,
     generation::Generations,
     stamp::{Stamp, Tag},
 };
@@ -108,7 +109,8 @@ pub struct PurgeStep<'a> {
 /// 2. What [`Ask`] asks for is read by commands of one write to the socket; only generations that
 ///    have changed take another. The generations are read not earlier than [`read`](Self::read)
 ///    was called.
-/// 3. A lease is put only where nothing is, in the same step as it is found out. Where the server
+/// 3. A lease is put only where nothing is, in the same step as it is found out, or in the
+///    place of what is [claimed](Self::claim), in one step too. Where the server
 ///    refuses it (it is full), the entry is read without. [`release`](Self::release) takes away
 ///    that very lease and nothing else.
 /// 4. A tenant's generations that are not there are made, by reading and by purging alike, with a
@@ -140,6 +142,16 @@ pub trait SharedStore: Send + Sync + 'static {
 
     /// Takes away what is there, and publishes the message.
     fn remove(&self, key: &str, message: Vec<u8>) -> Answer<Result<(), StoreError>>;
+
+    /// Puts a lease for so long in the place of what was found there, if it is still that, or if
+    /// nothing is there any more; whether it has.
+    fn claim(
+        &self,
+        key: &str,
+        place: &Place,
+        lease: Bytes,
+        lasting: Duration,
+    ) -> Answer<Result<bool, StoreError>>;
 
     /// Takes away a lease, if it is still the one that stands there.
     fn release(&self, key: &str, lease: Bytes) -> Answer<Result<(), StoreError>>;

@@ -165,18 +165,27 @@ impl<T: Cacheable> Want<T> {
     /// What the store has, or what another process has made of it meanwhile; `None` if the store did
     /// not answer.
     async fn ask(&self) -> Option<Found<Kept>> {
+        use tower_keep_cache::Lease;
         let (keeper, name) = (&self.keeper, self.key.name());
-        let told = match keeper.cache.get(name).await {
-            Ok(found) if found.lease == tower_keep_cache::Lease::Theirs => {
-                keeper.cache.wait(name, keeper.patience).await
+        let told = async {
+            let mut found = keeper.cache.get(name).await?;
+            if let (Lease::Taken(_), Look::Nothing) =
+                (&found.lease, keeper.look::<T>(&found, self.absent_will_do))
+            {
+                // What was purged makes room.
+                found = keeper.cache.claim(name, found).await;
             }
-            told => told,
+            match found.lease {
+                Lease::Theirs => keeper.cache.wait(name, keeper.patience).await,
+                _ => Ok(found),
+            }
         };
-        told.inspect_err(|error| {
-            count_bypass();
-            tracing::debug!(%error, "the store did not answer: loading directly");
-        })
-        .ok()
+        told.await
+            .inspect_err(|error| {
+                count_bypass();
+                tracing::debug!(%error, "the store did not answer: loading directly");
+            })
+            .ok()
     }
 
     async fn load<E, L, F>(

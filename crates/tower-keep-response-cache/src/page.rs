@@ -94,6 +94,14 @@ impl Page {
         (!same).then_some(page)
     }
 
+    /// Whether nothing of it is of use to anybody any more.
+    pub(crate) fn is_gone(&self, generations: &Generations) -> bool {
+        let gone = |apart: &Apart| {
+            generations.judge(apart.stamp, apart.tags.iter().copied()) == Validity::Gone
+        };
+        self.here.iter().all(|stored| is_gone(stored, generations)) && self.apart.iter().all(gone)
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.here.is_empty() && self.apart.is_empty()
     }

@@ -95,6 +95,9 @@ impl View {
             (Some(known), _) | (None, Some(known)) => known,
             (None, None) => self.look_up(&name, near).await?,
         };
+        if let (Look::Ask(None, _), Lease::Taken(_)) = (&known.look, &known.found.lease) {
+            known = self.claimed(&name, known).await;
+        }
         let mut waited = None;
         if known.found.lease == Lease::Theirs && !matches!(known.look, Look::Serve(_)) {
             waited = Some(known.look.forward());
@@ -103,6 +106,16 @@ impl View {
             }
         }
         Some(self.settle(name, known, Some(leader), waited))
+    }
+
+    /// Asks for the right to fetch anew what was purged altogether.
+    async fn claimed(&self, name: &Name, known: Known) -> Known {
+        let Known { found, look } = known;
+        let gone = |page: &Arc<Page>| page.is_gone(&found.generations);
+        if !found.value.as_ref().is_none_or(gone) {
+            return Known { found, look };
+        }
+        Known { found: self.settings.cache.claim(name, found).await, look }
     }
 
     /// Answers with what is there, or goes to fetch it. `waited` is why, if another request has

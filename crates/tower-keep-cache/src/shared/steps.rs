@@ -71,6 +71,26 @@ impl<V: Value> Shared<V> {
         self.see_through(async move { shared.store.release(&key, codec::lease(lease.0)).await })
     }
 
+    /// Takes the place of what was found, if it is still that, or nothing is there any more.
+    pub(crate) fn claim(self: &Arc<Self>, name: &Name, mut found: Found<V>) -> Answer<Found<V>> {
+        let (Lease::Taken(place), Some(lasting)) = (&found.lease, self.fill_lease) else {
+            return Answer::ready(found);
+        };
+        let place = place.clone();
+        let Some(token) = super::new_token() else { return Answer::ready(found) };
+        let (shared, key) = (Arc::clone(self), name.key(V::KIND));
+        Answer::pending(async move {
+            let blob = codec::lease(token);
+            found.lease = match shared.store.claim(&key, &place, blob, lasting).await {
+                Ok(true) => Lease::Ours(LeaseToken(token)),
+                Ok(false) => Lease::Theirs,
+                // Who cannot take turns goes alone.
+                Err(_) => Lease::None,
+            };
+            found
+        })
+    }
+
     pub(crate) fn extend(
         self: &Arc<Self>,
         name: &Name,

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tower_keep_core::{Answer, StoreError, TenantId};
 
 use crate::{
+    found::Place,
     generation::Generations,
     stamp::Stamp,
     store::{Ask, Listener, PurgeStep, SharedStore, Told, ToldEntry, ToldGenerations},
@@ -215,6 +216,23 @@ impl SharedStore for Fake {
         self.answer(move |state| {
             state.blobs.remove(&key);
             Server::publish(state, &message);
+        })
+    }
+
+    fn claim(
+        &self,
+        key: &str,
+        place: &Place,
+        lease: Bytes,
+        _: Duration,
+    ) -> Answer<Result<bool, StoreError>> {
+        let (key, seen) = (key.to_owned(), place.beginning());
+        self.answer(move |state| {
+            let free = state.blobs.get(&key).is_none_or(|blob| blob.starts_with(&seen));
+            if free {
+                state.blobs.insert(key, lease);
+            }
+            free
         })
     }
 

@@ -27,7 +27,48 @@ async fn one_makes_it_and_the_others_are_told_so() {
     assert_eq!(other.peek(&name()), None);
     one.put(&name(), found.generations.stamp(), "a").await;
     assert_eq!(other.get(&name()).await, is("a", Validity::Valid));
-    assert_eq!(lease(&other).await, Lease::None);
+    assert!(matches!(lease(&other).await, Lease::Taken(_)));
+}
+
+#[tokio::test]
+async fn what_is_of_no_use_any_more_makes_room_for_one() {
+    let server = Arc::default();
+    let (one, other) = (leasing(&server), leasing(&server));
+    let found = one.cache.get(&name()).await.unwrap();
+    one.put(&name(), found.generations.stamp(), "a").await;
+    one.cache.purge(name().tenant(), &Purge::everything()).await.unwrap();
+    let (first, second) = (one.cache.get(&name()).await, other.cache.get(&name()).await);
+    let first = one.cache.claim(&name(), first.unwrap()).await;
+    ours(&first.lease);
+    assert!(first.value.is_some(), "what was found is still known");
+    // Who comes second waits.
+    let second = other.cache.claim(&name(), second.unwrap()).await;
+    assert_eq!(second.lease, Lease::Theirs);
+    assert_eq!(lease(&other).await, Lease::Theirs);
+    one.put(&name(), first.generations.stamp(), "b").await;
+    assert_eq!(other.get(&name()).await, is("b", Validity::Valid));
+}
+
+#[tokio::test]
+async fn what_another_has_made_meanwhile_is_left_alone() {
+    let server = Arc::default();
+    let (one, other) = (leasing(&server), leasing(&server));
+    let found = one.cache.get(&name()).await.unwrap();
+    one.put(&name(), found.generations.stamp(), "a").await;
+    one.cache.purge(name().tenant(), &Purge::everything()).await.unwrap();
+    let old = other.cache.get(&name()).await.unwrap();
+    let stamp = one.cache.get(&name()).await.unwrap().generations.stamp();
+    one.put(&name(), stamp, "b").await;
+    assert_eq!(other.cache.claim(&name(), old).await.lease, Lease::Theirs);
+    assert_eq!(other.get(&name()).await, is("b", Validity::Valid));
+    // Nothing is claimed of what was found nowhere, or while the store does not answer.
+    let nowhere = Name::new(name().tenant(), "nowhere");
+    let found = other.cache.get(&nowhere).await.unwrap();
+    let token = ours(&found.lease);
+    assert_eq!(other.cache.claim(&nowhere, found).await.lease, Lease::Ours(token));
+    let found = other.cache.get(&name()).await.unwrap();
+    other.fake.wire.set_failing(true);
+    assert_eq!(other.cache.claim(&name(), found).await.lease, Lease::None);
 }
 
 #[tokio::test]
