@@ -6,19 +6,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, Response, header};
 use tower_keep_cache::{Found, Generations, Landed, Turn};
-use tower_keep_core::{LateCost, Recorded, RequestBody, ResponseBody};
+use tower_keep_core::{LateCost, Recorded, RequestBody, ResponseBody, time::UnixMillis};
 use tower_service::Service;
 
 use crate::{
     AiCacheOutcome, AiCacheStatus, BypassReason,
+    coding::Coding,
     embeddings::{
         answer::{Answer, Vector},
         merge::merge,
     },
-    entry::Entry,
+    entry::{self, Entry},
     fetch::{Client, Fetch, detached, lifetime, shape},
     judge,
-    provider::{Asked, Usage},
+    provider::{Asked, Usage, spent},
     question::{Question, Texts},
     reply,
     settings::Settings,
@@ -31,8 +32,9 @@ use crate::{
 pub(crate) const MAX_VECTORS: usize = 64 << 20;
 
 /// Fields of an answer that are about its body as it came.
-const OF_THE_BODY: [header::HeaderName; 6] = [
+const OF_THE_BODY: [header::HeaderName; 7] = [
     header::CONTENT_LENGTH,
+    header::CONTENT_ENCODING,
     header::ETAG,
     header::HeaderName::from_static("content-digest"),
     header::HeaderName::from_static("repr-digest"),
@@ -110,7 +112,8 @@ impl<S> Story<S> {
         let body = merge(&texts.batch.places, known, None)?;
         self.costs_nothing();
         let saved = saved(texts, known);
-        Some(reply::assembled(http::HeaderMap::new(), body, AiCacheStatus::Hit, saved))
+        let (headers, age) = (http::HeaderMap::new(), age(known, self.settings.now()));
+        Some(reply::assembled(headers, body, AiCacheStatus::Hit, saved, age))
     }
 }
 
@@ -147,6 +150,14 @@ fn saved(texts: &Texts, known: &Known) -> u64 {
     vectors.fold(0, |sum: u64, vector| sum.saturating_add(vector.tokens))
 }
 
+/// How old the oldest of stored vectors is, and for how long all are still good, in seconds.
+fn age(known: &Known, now: UnixMillis) -> Option<(u64, i64)> {
+    let lives = || known.iter().flatten().filter_map(|vector| vector.life);
+    let made = lives().map(|(made, _)| made).min()?;
+    let until = lives().map(|(_, until)| until).min()?;
+    Some((entry::age(made, now), entry::ttl(until, now)))
+}
+
 impl<S> Fetch<S> {
     /// Asks for what is not known.
     async fn complete<B, R>(mut self, known: Known, mut client: Client<R, S::Error>)
@@ -175,8 +186,9 @@ impl<S> Fetch<S> {
             if shape(&asked, response.status(), response.headers()).is_ok() {
                 let (settings, generations) = (&self.settings, self.generations.as_ref());
                 let merged = complete(settings, &question, generations, &known, &wanted, response);
-                if let Some(merged) = merged.await {
-                    return self.tell(&known, merged, client);
+                match merged.await {
+                    Ok(merged) => return self.tell(&known, merged, client),
+                    Err(paid) => self.paid = paid,
                 }
             }
             // It does not go together with what is known.
@@ -196,12 +208,13 @@ impl<S> Fetch<S> {
         let told = Arc::new(reply::told(http::StatusCode::OK, &headers, self.since()));
         self.lead.land(Flown::Here(told, body.clone()));
         let saved = self.question.texts.as_ref().map_or(0, |texts| saved(texts, known));
-        let answer = reply::assembled(headers, body, AiCacheStatus::Partial, saved);
+        let answer = reply::assembled(headers, body, AiCacheStatus::Partial, saved, None);
         let _gone = client.send(Ok(answer));
     }
 }
 
-/// Stores what has come, and puts it together with what is known.
+/// Stores what has come, and puts it together with what is known. If that does not work out, what
+/// was paid for it.
 async fn complete<R>(
     settings: &Settings,
     question: &Question,
@@ -209,16 +222,38 @@ async fn complete<R>(
     known: &Known,
     wanted: &[usize],
     response: Response<R>,
-) -> Option<Merged>
+) -> Result<Merged, Usage>
 where
     R: AnswerBody,
 {
     let (head, body) = response.into_parts();
-    let (_, recording) = ResponseBody::recorded(body, MAX_VECTORS);
+    let (_, mut recording) = ResponseBody::recorded(body, MAX_VECTORS);
+    recording.within(&settings.in_flight);
     let recorded = tokio::time::timeout(settings.fill_timeout, recording.run()).await;
-    let Ok(Recorded::Whole(body)) = recorded else { return None };
+    let Ok(Recorded::Whole(body)) = recorded else { return Err(Usage::default()) };
+    let body = Coding::of(&head.headers).read(body, MAX_VECTORS);
+    let body = body.map_err(|_| Usage::default())?;
+    let merged = put_together(settings, question, generations, known, wanted, &body);
+    let (body, paid) = merged.ok_or_else(|| spent::told(&body).unwrap_or_default())?;
+    let mut headers = head.headers;
+    for of_its_body in OF_THE_BODY {
+        headers.remove(of_its_body);
+    }
+    headers.remove(header::TRANSFER_ENCODING);
+    Ok(Merged { body, paid, headers })
+}
+
+/// Stores what an answer says, and puts it together with what is known; with it, what it cost.
+fn put_together(
+    settings: &Settings,
+    question: &Question,
+    generations: Option<&Arc<Generations>>,
+    known: &Known,
+    wanted: &[usize],
+    body: &[u8],
+) -> Option<(Bytes, Usage)> {
     let texts = question.texts.as_ref()?;
-    let answer = Answer::read(&body, wanted.len()).ok()?;
+    let answer = Answer::read(body, wanted.len()).ok()?;
     let mut all = known.clone();
     let about =
         generations.map(|generations| settings.about(question, generations, answer.usage()));
@@ -233,10 +268,5 @@ where
     let body = merge(&texts.batch.places, &all, Some(&answer))?;
     // Is seen through although nobody waits for it.
     drop(settings.cache.put_many(entries));
-    let mut headers = head.headers;
-    for of_its_body in OF_THE_BODY {
-        headers.remove(of_its_body);
-    }
-    headers.remove(header::TRANSFER_ENCODING);
-    Some(Merged { body, paid: answer.usage(), headers })
+    Some((body, answer.usage()))
 }

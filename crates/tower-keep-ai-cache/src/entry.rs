@@ -59,7 +59,7 @@ pub(crate) enum Kept {
 
 impl Entry {
     pub(crate) fn vector(vector: Vector, about: About) -> Self {
-        let Vector { element, hole, form, model, tokens } = vector;
+        let Vector { element, hole, form, model, tokens, life: _ } = vector;
         let about = About { usage: Usage { input: tokens, output: 0 }, ..about };
         Self { kept: Kept::Vector { hole, form, model }, body: element.into(), about }
     }
@@ -73,6 +73,7 @@ impl Entry {
             form: *form,
             model: model.clone(),
             tokens: self.about.usage.input,
+            life: Some((self.about.made, self.about.until)),
         })
     }
 
@@ -86,13 +87,23 @@ impl Entry {
 impl About {
     /// How old it is, in whole seconds.
     pub(crate) const fn age(&self, now: UnixMillis) -> u64 {
-        now.0.saturating_sub(self.made.0) / 1000
+        age(self.made, now)
     }
 
     /// For how long it is still good, in whole seconds.
     pub(crate) fn ttl(&self, now: UnixMillis) -> i64 {
-        i64::try_from(self.until.0.saturating_sub(now.0) / 1000).unwrap_or(i64::MAX)
+        ttl(self.until, now)
     }
+}
+
+/// How old what was made then is, in whole seconds.
+pub(crate) const fn age(made: UnixMillis, now: UnixMillis) -> u64 {
+    now.0.saturating_sub(made.0) / 1000
+}
+
+/// For how long what ends then is still good, in whole seconds.
+pub(crate) fn ttl(until: UnixMillis, now: UnixMillis) -> i64 {
+    i64::try_from(until.0.saturating_sub(now.0) / 1000).unwrap_or(i64::MAX)
 }
 
 /// All but the body, as it is written.
@@ -203,6 +214,7 @@ mod tests {
             form: Form::Floats(1),
             model: "m".to_owned(),
             tokens: 4,
+            life: Some((about().made, about().until)),
         };
         let kept = Entry::vector(vector.clone(), about());
         assert_eq!((kept.as_vector(), answer.as_vector()), (Some(vector), None));
@@ -220,6 +232,7 @@ mod tests {
             form: Form::Base64(4),
             model: String::new(),
             tokens: 0,
+            life: None,
         };
         let (meta, _) = written(&Entry::vector(vector, about()));
         assert_eq!(Entry::decode(&meta, Bytes::new()), None, "its hole lies outside");

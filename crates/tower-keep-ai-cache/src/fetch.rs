@@ -24,6 +24,7 @@ use tracing::Instrument as _;
 use crate::{
     AiCacheOutcome, Flaw,
     batch::MAX_VECTORS,
+    coding::Coding,
     embeddings::answer,
     entry::{Entry, Kept, tag},
     judge::{self, Judge},
@@ -32,7 +33,7 @@ use crate::{
     question::{self, Question},
     reply,
     settings::Settings,
-    turn::{Flown, Lead},
+    turn::{Flown, Lead, Told},
     upstream::{AnswerBody, Upstream},
 };
 
@@ -47,6 +48,8 @@ pub(crate) struct Fetch<S> {
     /// The state of the tenant's purges before it is asked; without, its answer is not stored.
     pub(crate) generations: Option<Arc<Generations>>,
     pub(crate) outcome: AiCacheOutcome,
+    /// What was paid for it already, in vain.
+    pub(crate) paid: Usage,
 }
 
 /// Who waits for an answer.
@@ -131,9 +134,9 @@ impl<S> Fetch<S> {
         poll_fn(|cx| self.service.poll_ready(cx)).await
     }
 
-    /// There is no answer. The error is the client's; who waits may ask for itself.
+    /// There is no answer. The error itself is the client's; who waits is told that there was one.
     pub(crate) fn fail<R, E>(mut self, error: E, client: Client<R, E>) {
-        self.lead.close();
+        self.lead.land(Flown::Failed);
         let _gone = client.send(Err(error));
     }
 
@@ -149,20 +152,22 @@ impl<S> Fetch<S> {
         R: AnswerBody,
     {
         let since = self.since();
-        let Self { settings, question, lead, generations, outcome, parts, .. } = self;
+        let Self { settings, question, lead, generations, outcome, parts, paid, .. } = self;
         let (head, body) = response.into_parts();
         let most = if question.texts.is_some() { MAX_VECTORS } else { settings.max_response };
         let is_long = body.size_hint().lower() > most as u64;
         let (own, mut recording) = ResponseBody::recorded(body, most);
+        recording.within(&settings.in_flight);
         let mut cost = LateCost::of(&parts.extensions).cloned();
         if let Some(cost) = cost.take_if(|_| !head.status.is_success()) {
             // Nobody pays for an error.
-            judge::settle(&cost, Usage::default());
+            judge::settle(&cost, paid);
         }
+        let coding = Coding::of(&head.headers);
         let seen = shape(&question.asked, head.status, &head.headers);
         let told = Arc::new(reply::told(head.status, &head.headers, since));
         let live = Flown::Live(Arc::clone(&told), recording.follow());
-        let judge = Judge::new(question.asked, most, cost);
+        let judge = Judge::new(question.asked, coding, most, cost).after(paid);
         let keeping = generations.map(|generations| Keeping {
             settings: Arc::clone(&settings),
             question,
@@ -170,16 +175,19 @@ impl<S> Fetch<S> {
             status: head.status,
             headers: told.headers.clone(),
         });
-        let mut watch = Watch { judge, lead, keeping, putting: None };
+        let unpacked = (coding == Coding::Gzip).then(|| Arc::clone(&told));
+        let mut watch = Watch { judge, lead, keeping, putting: None, unpacked };
         match seen {
             Ok(()) if is_long => {
                 watch.lead.land(Flown::Unshared);
                 watch.refuse(Flaw::TooLarge);
             }
+            // Not all who wait may read it as it comes: they are told when it is unpacked.
+            Ok(()) if coding != Coding::Plain => {}
             Ok(()) => watch.lead.share(live),
             Err(flaw) => {
                 // An error is for those who wait, unless it is about its own client.
-                let shared = is_for_all(flaw, head.status);
+                let shared = coding == Coding::Plain && is_for_all(flaw, head.status);
                 watch.lead.land(if shared { live } else { Flown::Unshared });
                 watch.refuse(flaw);
             }
@@ -204,14 +212,14 @@ impl<S> Fetch<S> {
     }
 }
 
-/// Whether those who wait may be told what is not stored: not all of them may read what is encoded,
-/// or have the credentials that were refused.
+/// Whether those who wait may be told what is not stored: not all of them have the credentials that
+/// were refused.
 fn is_for_all(flaw: Flaw, status: StatusCode) -> bool {
     let own = matches!(
         status,
         StatusCode::UNAUTHORIZED | StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN
     );
-    !matches!(flaw, Flaw::Encoded | Flaw::NoStore) && !status.is_redirection() && !own
+    flaw != Flaw::NoStore && !status.is_redirection() && !own
 }
 
 /// Whether an answer with this head may be one to store.
@@ -220,8 +228,7 @@ pub(crate) fn shape(asked: &Asked, status: StatusCode, headers: &HeaderMap) -> R
     if !status.is_success() || matches!(status.as_u16(), 202 | 204..=206) {
         return Err(Flaw::Status);
     }
-    let encoded = headers.get(header::CONTENT_ENCODING);
-    if encoded.is_some_and(|encoding| encoding != "identity") {
+    if Coding::of(headers) == Coding::Other {
         return Err(Flaw::Encoded);
     }
     if !asked.is_shape_of(headers) {
@@ -260,7 +267,13 @@ impl Keeping {
             let kept = Kept::Answer { status, headers };
             let entry = Arc::new(Entry { kept, body, about });
             let put = settings.cache.put(&question.name, entry, lifetime(&about));
-            return Ok(Box::pin(async move { matches!(kept_by(put).await, Some(Put::Stored)) }));
+            return Ok(Box::pin(async move {
+                let done = kept_by(put).await;
+                if done == Some(Put::TooLarge) {
+                    count_not_stored(Flaw::TooLarge);
+                }
+                done == Some(Put::Stored)
+            }));
         };
         let places = &texts.batch.places;
         let answer = answer::Answer::read(&body, places.len())?;
@@ -290,6 +303,8 @@ struct Watch {
     /// `None` if it is not to be stored, or is.
     keeping: Option<Keeping>,
     putting: Option<Putting>,
+    /// Whom those who wait are told in the end, if it comes compressed.
+    unpacked: Option<Arc<Told>>,
 }
 
 impl Watch {
@@ -317,6 +332,9 @@ impl Watch {
 
     fn keep(&mut self) -> Option<Flaw> {
         let kept = self.judge.whole().and_then(|(body, usage)| {
+            if let Some(told) = self.unpacked.take() {
+                self.lead.share(Flown::Here(told, body.clone()));
+            }
             self.putting =
                 self.keeping.take().map(|keeping| keeping.put(body, usage)).transpose()?;
             Ok(())
@@ -361,7 +379,8 @@ mod tests {
             (true, 200, &[json], Err(Flaw::Shape)),
             (false, 200, &[events], Err(Flaw::Shape)),
             (false, 200, &[], Err(Flaw::Shape)),
-            (false, 200, &[json, ("content-encoding", "gzip")], Err(Flaw::Encoded)),
+            (false, 200, &[json, ("content-encoding", "br")], Err(Flaw::Encoded)),
+            (false, 200, &[json, ("content-encoding", "gzip")], Ok(())),
             (false, 200, &[json, ("content-encoding", "identity")], Ok(())),
             (false, 200, &[json, ("cache-control", "private, No-Store")], Err(Flaw::NoStore)),
             (false, 200, &[json, ("cache-control", "no-cache")], Ok(())),

@@ -5,7 +5,10 @@ use std::sync::{Mutex, PoisonError};
 use bytes::{Bytes, BytesMut};
 use tower_keep_core::{CostUnit, LateCost, WatchBody};
 
-use crate::provider::{Asked, Flaw, Usage, Verdict, spent, stream::Stream};
+use crate::{
+    coding::{Coding, Gunzip},
+    provider::{Asked, Flaw, Usage, Verdict, spent, stream::Stream},
+};
 
 /// Follows one answer.
 pub(crate) struct Judge {
@@ -19,12 +22,24 @@ pub(crate) struct Judge {
     most: usize,
     verdict: Option<Verdict>,
     cost: Option<LateCost>,
+    /// What was paid before.
+    paid: Usage,
+    /// Of an answer that is compressed.
+    gunzip: Option<Gunzip>,
 }
 
 impl Judge {
-    pub(crate) fn new(asked: Asked, most: usize, cost: Option<LateCost>) -> Self {
+    pub(crate) fn new(asked: Asked, coding: Coding, most: usize, cost: Option<LateCost>) -> Self {
         let stream = asked.stream.then(|| Stream::new(&asked, most));
-        Self { asked, stream, read: Vec::new(), length: 0, most, verdict: None, cost }
+        let gunzip = Gunzip::of(coding, most);
+        let (read, paid) = (Vec::new(), Usage::default());
+        Self { asked, stream, read, length: 0, most, verdict: None, cost, paid, gunzip }
+    }
+
+    /// Settles this too, which was paid before.
+    pub(crate) const fn after(mut self, paid: Usage) -> Self {
+        self.paid = paid;
+        self
     }
 
     /// These bytes are about to go by.
@@ -32,6 +47,28 @@ impl Judge {
         if self.verdict.is_some() {
             return;
         }
+        match self.plain(data, last) {
+            Ok(Some(plain)) => self.see_plain(&plain, last),
+            Ok(None) => self.see_plain(data, last),
+            Err(flaw) => {
+                self.read.clear();
+                self.verdict = Some(Verdict::Incomplete(flaw));
+            }
+        }
+    }
+
+    /// What these bytes say, if they are compressed.
+    fn plain(&mut self, data: &Bytes, last: bool) -> Result<Option<Bytes>, Flaw> {
+        let Some(gunzip) = &mut self.gunzip else { return Ok(None) };
+        let plain = gunzip.take(data)?;
+        if !last {
+            return Ok(Some(plain));
+        }
+        let rest = gunzip.end()?;
+        Ok(Some(if rest.is_empty() { plain } else { [plain, rest].concat().into() }))
+    }
+
+    fn see_plain(&mut self, data: &Bytes, last: bool) {
         self.length = self.length.saturating_add(data.len());
         if self.length > self.most {
             self.read.clear();
@@ -91,7 +128,7 @@ impl Judge {
     /// An answer that counts no tokens does not say that there were none.
     fn settle(&mut self, usage: Usage) {
         if let Some(cost) = self.cost.take_if(|_| usage.total() > 0) {
-            settle(&cost, usage);
+            settle(&cost, usage.and(self.paid));
         }
     }
 
@@ -148,7 +185,15 @@ mod tests {
     fn judge(stream: bool, most: usize) -> (Judge, Arc<Ledger>) {
         let ledger = Arc::new(Ledger::default());
         let asked = Asked { api: Api::OpenAiChat, parts: 1, stream, take_cut: false };
-        (Judge::new(asked, most, Some(LateCost::new(Arc::clone(&ledger) as Arc<_>))), ledger)
+        (
+            Judge::new(
+                asked,
+                Coding::Plain,
+                most,
+                Some(LateCost::new(Arc::clone(&ledger) as Arc<_>)),
+            ),
+            ledger,
+        )
     }
 
     const CHUNKS: [&str; 3] = [

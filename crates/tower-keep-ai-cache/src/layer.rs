@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::{HeaderName, request::Parts};
 use tower_keep_cache::CacheBuilder;
-use tower_keep_core::{ConfigError, Principal, Vault, time::Clock};
+use tower_keep_core::{Budget, ConfigError, Principal, Vault, time::Clock};
 use tower_layer::Layer;
 
 use crate::{
@@ -23,6 +23,8 @@ use crate::{
 /// The longest request that is read, and the longest answer that is stored, unless told otherwise.
 const MAX_REQUEST: usize = 8 << 20;
 const MAX_RESPONSE: usize = 4 << 20;
+/// What all answers on their way may hold, unless told otherwise.
+const MAX_IN_FLIGHT: u64 = 256 << 20;
 
 /// The shortest secret for credentials, in bytes.
 const SHORTEST_SECRET: usize = 16;
@@ -68,6 +70,7 @@ impl AiCacheLayer {
             cut_events: false,
             max_request: MAX_REQUEST,
             max_response: MAX_RESPONSE,
+            max_in_flight: MAX_IN_FLIGHT,
             patience: Duration::from_secs(120),
             linger: Duration::from_secs(60),
             fill_timeout: Duration::from_secs(300),
@@ -115,6 +118,7 @@ pub struct AiCacheLayerBuilder {
     cut_events: bool,
     max_request: usize,
     max_response: usize,
+    max_in_flight: u64,
     patience: Duration,
     linger: Duration,
     fill_timeout: Duration,
@@ -315,6 +319,14 @@ impl AiCacheLayerBuilder {
         self
     }
 
+    /// How many bytes all answers together may hold that are on their way and shared: 256 MiB unless
+    /// told otherwise. What has no room in it goes on to its own client; those who share it are cut
+    /// off.
+    pub const fn max_in_flight(mut self, bytes: u64) -> Self {
+        self.max_in_flight = bytes;
+        self
+    }
+
     /// Stores answers too that were cut at the most tokens they may have. Off unless told otherwise.
     pub const fn store_cut(mut self, on: bool) -> Self {
         self.take_cut = on;
@@ -394,6 +406,7 @@ impl AiCacheLayerBuilder {
             cut_events: self.cut_events,
             max_request: self.max_request,
             max_response: self.max_response,
+            in_flight: Budget::new(self.max_in_flight),
             patience: self.patience,
             linger: self.linger,
             fill_timeout: self.fill_timeout,

@@ -108,6 +108,7 @@
 mod batch;
 mod bypass;
 mod canonical;
+mod coding;
 mod control;
 mod embeddings;
 mod entry;

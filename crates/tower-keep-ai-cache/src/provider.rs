@@ -54,6 +54,12 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
+    /// That of two answers.
+    pub(crate) const fn and(self, other: Self) -> Self {
+        let Self { input, output } = other;
+        Self { input: self.input.saturating_add(input), output: self.output.saturating_add(output) }
+    }
+
     pub(crate) const fn total(self) -> u64 {
         self.input.saturating_add(self.output)
     }

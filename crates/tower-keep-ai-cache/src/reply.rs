@@ -73,28 +73,25 @@ pub(crate) fn stored<R>(
     });
     *answer.status_mut() = *status;
     answer.headers_mut().clone_from(headers);
-    let age = entry.about.age(now);
-    answer.headers_mut().insert(header::AGE, decimal(age));
     let outcome = AiCacheOutcome {
         tokens_saved: entry.about.usage.total(),
-        age: Some(Duration::from_secs(age)),
         ..AiCacheOutcome::new(AiCacheStatus::Hit)
     };
-    let status =
-        CacheStatus { hit: true, ttl: Some(entry.about.ttl(now)), ..CacheStatus::default() };
-    Some(say_so(answer, outcome, status))
+    Some(aged(answer, outcome, entry.about.age(now), entry.about.ttl(now)))
 }
 
 fn is_stream(content_type: &HeaderValue) -> bool {
     content_type.as_bytes().starts_with(b"text/event-stream")
 }
 
-/// Answers with what was put together from vectors.
+/// Answers with what was put together from vectors. `age` is that of the oldest, and for how many
+/// seconds all are still good, where all of them were stored.
 pub(crate) fn assembled<R>(
     headers: HeaderMap,
     body: Bytes,
     status: AiCacheStatus,
     tokens_saved: u64,
+    age: Option<(u64, i64)>,
 ) -> Response<ResponseBody<R>> {
     let mut answer = Response::new(ResponseBody::bytes(body));
     *answer.headers_mut() = headers;
@@ -103,7 +100,17 @@ pub(crate) fn assembled<R>(
         .entry(header::CONTENT_TYPE)
         .or_insert(HeaderValue::from_static("application/json"));
     let outcome = AiCacheOutcome { tokens_saved, ..AiCacheOutcome::new(status) };
-    passed(answer, outcome)
+    match age {
+        Some((age, ttl)) => aged(answer, outcome, age, ttl),
+        None => passed(answer, outcome),
+    }
+}
+
+/// Says of an answer that comes from the store how old it is, and for how long it is still good.
+fn aged<B>(mut answer: Response<B>, outcome: AiCacheOutcome, age: u64, ttl: i64) -> Response<B> {
+    answer.headers_mut().insert(header::AGE, decimal(age));
+    let outcome = AiCacheOutcome { age: Some(Duration::from_secs(age)), ..outcome };
+    say_so(answer, outcome, CacheStatus { hit: true, ttl: Some(ttl), ..CacheStatus::default() })
 }
 
 /// Answers with what another request brought.
@@ -145,6 +152,15 @@ fn say_so<B>(
     status.append(answer.headers_mut());
     answer.extensions_mut().insert(outcome);
     answer
+}
+
+/// Who asked for all has failed to: nobody else asks an upstream that is away one after the other.
+pub(crate) fn failed<R>() -> Response<ResponseBody<R>> {
+    let (status, code) = (StatusCode::BAD_GATEWAY, GrpcCode::Unavailable);
+    let rejection = Rejection::new(status, code, "Bad gateway");
+    let detail = "another request for the same failed to get an answer";
+    let answer = rejection.detail(detail).into_response(Dialect::Http);
+    passed(answer, AiCacheOutcome::new(AiCacheStatus::Coalesced))
 }
 
 /// The request's body broke off.

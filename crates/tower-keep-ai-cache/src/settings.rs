@@ -9,7 +9,7 @@ use std::{
 
 use http::request::Parts;
 use tower_keep_cache::{Cache, Flights, Generations, Name};
-use tower_keep_core::{TenantId, time::UnixMillis};
+use tower_keep_core::{Budget, TenantId, time::UnixMillis};
 
 use crate::{
     control::Policy,
@@ -44,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) cut_events: bool,
     pub(crate) max_request: usize,
     pub(crate) max_response: usize,
+    /// What all answers on their way may hold.
+    pub(crate) in_flight: Budget,
     /// How long a request waits for another's answer.
     pub(crate) patience: Duration,
     /// How long the upstream is waited for when nobody else waits any more, and then for the rest of

@@ -11,6 +11,7 @@ use tower_service::Service;
 
 use crate::{
     AiCacheOutcome, AiCacheStatus, Api, BypassReason, TtlClass,
+    coding::Coding,
     entry::Entry,
     fetch::{Fetch, detached},
     intake::{self, Intake},
@@ -95,9 +96,10 @@ impl<S> Story<S> {
         let request = Request::from_parts(self.parts, RequestBody::bytes(body));
         let answer = self.service.call(request).await?;
         let (succeeded, most) = (answer.status().is_success(), self.settings.max_response);
+        let coding = Coding::of(answer.headers());
         let answer = answer.map(|body| match (cost, asked) {
             (Some(cost), Some(asked)) if succeeded => {
-                let judge = Judge::new(asked, most, Some(cost));
+                let judge = Judge::new(asked, coding, most, Some(cost));
                 ResponseBody::watched(body, Paying(Mutex::new(judge)))
             }
             (Some(cost), _) if !succeeded => {
@@ -204,7 +206,8 @@ impl<S> Story<S> {
         outcome: AiCacheOutcome,
     ) -> Fetch<S> {
         let Self { settings, service, parts } = self;
-        Fetch { settings, service, parts, question, lead, generations, outcome }
+        let paid = Usage::default();
+        Fetch { settings, service, parts, question, lead, generations, outcome, paid }
     }
 
     /// Answers with what is stored, if it may.
@@ -227,6 +230,7 @@ impl<S> Story<S> {
     ) -> Option<Response<ResponseBody<R>>> {
         let answer = match flown {
             Flown::Unshared => return None,
+            Flown::Failed => reply::failed(),
             Flown::Kept(entry, generations) => {
                 let found = Found { value: Some(entry), generations, lease: Lease::None };
                 return self.stored(question, found);

@@ -21,6 +21,8 @@ pub(crate) enum Flown {
     Here(Arc<Told>, Bytes),
     /// It is for nobody else.
     Unshared,
+    /// The upstream could not be asked.
+    Failed,
 }
 
 /// The head of an answer, as others may be told.

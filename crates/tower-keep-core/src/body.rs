@@ -13,11 +13,13 @@ use pin_project_lite::pin_project;
 
 use crate::BoxError;
 
+mod budget;
 mod record;
 mod request;
 
 use self::record::Shared;
 pub use self::{
+    budget::Budget,
     record::{Follow, Recorded, Recording, Seen},
     request::RequestBody,
 };

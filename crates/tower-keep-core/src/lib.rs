@@ -58,7 +58,9 @@ pub use self::{
     admission::{Admission, Admitted},
     aead::SealingKey,
     answer::Answer,
-    body::{BodyError, Follow, Recorded, Recording, RequestBody, ResponseBody, Seen, WatchBody},
+    body::{
+        BodyError, Budget, Follow, Recorded, Recording, RequestBody, ResponseBody, Seen, WatchBody,
+    },
     digits::decimal,
     error::{BoxError, ConfigError, ConfigProblem, ErrorClass, StoreError},
     head::Head,

@@ -288,7 +288,8 @@ impl View {
         R::Error: Into<BoxError> + Send,
     {
         let (head, body) = response.into_parts();
-        let (_, recording) = ResponseBody::recorded(body, self.settings.max_body);
+        let (_, mut recording) = ResponseBody::recorded(body, self.settings.max_body);
+        recording.within(&self.settings.in_flight);
         let Recorded::Whole(body) = recording.run().await else { return None };
         let told = self.overrides(&head.extensions);
         let context = self.context(errand, sent)?;

@@ -88,6 +88,7 @@ impl Fill {
         let settings = &self.guard.settings;
         let length = body.size_hint().exact();
         let (client, mut recording) = ResponseBody::recorded(body, settings.max_body);
+        recording.within(&settings.in_flight);
         // Often all of it is there already.
         let at_once = recording.poll_run(&mut Context::from_waker(Waker::noop()));
         if let Poll::Ready(recorded) = at_once {

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::{HeaderName, request::Parts};
 use tower_keep_cache::{CacheBuilder, Flights};
-use tower_keep_core::{ConfigError, Vault, time::Clock};
+use tower_keep_core::{Budget, ConfigError, Vault, time::Clock};
 use tower_layer::Layer;
 
 use crate::{
@@ -22,6 +22,9 @@ use crate::{
 
 /// The longest body that is stored unless told otherwise.
 const MAX_BODY: usize = 1 << 20;
+
+/// What all bodies on their way may hold, unless told otherwise.
+const MAX_IN_FLIGHT: u64 = 256 << 20;
 
 /// Answers requests from responses that were stored, by RFC 9111. See the [crate's](crate) page
 /// for its behaviour.
@@ -55,6 +58,7 @@ impl ResponseCacheLayer {
             patience: Duration::from_secs(5),
             fill_timeout: Duration::from_secs(30),
             max_body: MAX_BODY,
+            max_in_flight: MAX_IN_FLIGHT,
             jitter: 0.0,
             clock: Clock::system(),
             expose_outcome: false,
@@ -93,6 +97,7 @@ pub struct ResponseCacheLayerBuilder {
     patience: Duration,
     fill_timeout: Duration,
     max_body: usize,
+    max_in_flight: u64,
     jitter: f64,
     clock: Clock,
     expose_outcome: bool,
@@ -129,6 +134,13 @@ impl ResponseCacheLayerBuilder {
     /// through, and no more of them is ever held.
     pub const fn max_body(mut self, bytes: usize) -> Self {
         self.max_body = bytes;
+        self
+    }
+
+    /// How many bytes all bodies together may hold that are on their way to be stored: 256 MiB unless
+    /// told otherwise. What has no room in it passes through.
+    pub const fn max_in_flight(mut self, bytes: u64) -> Self {
+        self.max_in_flight = bytes;
         self
     }
 
@@ -350,6 +362,7 @@ impl ResponseCacheLayerBuilder {
             patience: self.patience,
             fill_timeout: self.fill_timeout,
             max_body,
+            in_flight: Budget::new(self.max_in_flight),
             jitter: self.jitter,
             clock,
             expose_outcome: self.expose_outcome,

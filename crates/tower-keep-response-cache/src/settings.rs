@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::{HeaderName, request::Parts};
 use tower_keep_cache::{Cache, Flights};
-use tower_keep_core::time::Clock;
+use tower_keep_core::{Budget, time::Clock};
 
 use crate::{
     fill::Flown,
@@ -37,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) fill_timeout: Duration,
     /// The longest body that is stored.
     pub(crate) max_body: usize,
+    /// What all bodies on their way may hold.
+    pub(crate) in_flight: Budget,
     /// By which part of it at most a lifetime is cut.
     pub(crate) jitter: f64,
     pub(crate) clock: Clock,

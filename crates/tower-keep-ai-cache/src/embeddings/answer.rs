@@ -1,6 +1,7 @@
 //! An upstream's answer, taken apart into vectors.
 
 use serde::{Deserialize, Serialize};
+use tower_keep_core::time::UnixMillis;
 
 use crate::{
     json::{Kind, Node, Span},
@@ -21,6 +22,8 @@ pub(crate) struct Vector {
     pub(crate) model: String,
     /// Its share of what the request cost.
     pub(crate) tokens: u64,
+    /// When it came, and until when it is good, if it was stored.
+    pub(crate) life: Option<(UnixMillis, UnixMillis)>,
 }
 
 /// How a vector is written.
@@ -111,6 +114,7 @@ impl<'a> Answer<'a> {
                 form: *form,
                 model: self.model.clone(),
                 tokens,
+                life: None,
             }
         };
         vectors.map(keep).collect()

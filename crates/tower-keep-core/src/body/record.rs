@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::BodyError;
+use super::{BodyError, Budget, budget::Held};
 use crate::BoxError;
 
 /// What has been read so far, and who waits for more.
@@ -22,6 +22,8 @@ struct Stream {
     waiting: Vec<Waker>,
     /// How long the whole was said to be.
     hint: SizeHint,
+    /// What of a budget it holds.
+    held: Option<Held>,
 }
 
 #[derive(Clone)]
@@ -95,7 +97,8 @@ pub struct Follow(Shares);
 
 pub(super) fn begin<B: Body>(body: B, most: usize) -> (Shared<B>, Recording<B>) {
     let hint = body.size_hint();
-    let stream = Stream { frames: Vec::new(), read: 0, end: None, waiting: Vec::new(), hint };
+    let (frames, waiting) = (Vec::new(), Vec::new());
+    let stream = Stream { frames, read: 0, end: None, waiting, hint, held: None };
     let (shares, legacy) = (Arc::new(Mutex::new(stream)), Arc::new(Mutex::new(None)));
     let client = Shared {
         shares: Arc::clone(&shares),
@@ -112,6 +115,13 @@ impl<B> Recording<B> {
     /// Leave for others to read along.
     pub fn follow(&self) -> Follow {
         Follow(Arc::clone(&self.shares))
+    }
+
+    /// Counts what it holds in a budget that it shares with others. Where there is no room left it
+    /// ends as if the body were too long. What it holds is given back once it is dropped, and all who
+    /// read along.
+    pub fn within(&mut self, budget: &Budget) {
+        lock(&self.shares).held = Some(budget.hold());
     }
 
     /// Has `watch` see what comes before anybody gets it.
@@ -188,7 +198,7 @@ where
                     } else {
                         self.show(Seen::Data(&data));
                     }
-                    if self.push(data) > self.most as u64 && !ends {
+                    if !self.push(data) && !ends {
                         self.hand_over();
                         return Poll::Ready(Recorded::TooLarge);
                     }
@@ -205,17 +215,19 @@ where
         }
     }
 
-    /// Shares a frame; tells how much there is by now.
-    fn push(&self, data: Bytes) -> u64 {
+    /// Shares a frame; whether there is room for more.
+    fn push(&self, data: Bytes) -> bool {
         let mut stream = lock(&self.shares);
-        stream.read = stream.read.saturating_add(data.len() as u64);
+        let length = data.len() as u64;
+        stream.read = stream.read.saturating_add(length);
+        let fits = stream.held.as_mut().is_none_or(|held| held.take(length));
         if !data.is_empty() {
             stream.frames.push(data);
         }
         let (read, waiting) = (stream.read, std::mem::take(&mut stream.waiting));
         drop(stream);
         waiting.into_iter().for_each(Waker::wake);
-        read
+        fits && read <= self.most as u64
     }
 
     fn whole(&mut self, trailers: Option<HeaderMap>) -> Recorded {

@@ -78,6 +78,50 @@ async fn only_what_is_not_known_is_asked_for() {
     }
 }
 
+/// As old as the oldest of its vectors, and good as long as the first to end.
+#[tokio::test]
+async fn a_hit_says_how_old_it_is() {
+    let cached = Cached::new();
+    cached.upstream.json(&answer(&["a"], "e"));
+    vectors(cached.ask(embeddings(&["a"])).await).await;
+    cached.clock.advance(Duration::from_secs(100));
+    cached.upstream.json(&answer(&["b"], "e"));
+    let partial = cached.ask(embeddings(&["a", "b"])).await;
+    assert_eq!((did(&partial), partial.headers().get("age")), (AiCacheStatus::Partial, None));
+    vectors(partial).await;
+    cached.clock.advance(Duration::from_secs(20));
+    for (texts, age) in [(&["a"], 120), (&["b"], 20)] {
+        let hit = cached.ask(embeddings(texts)).await;
+        assert_eq!(hit.headers()["age"], age.to_string());
+        let told = hit.extensions().get::<AiCacheOutcome>().unwrap().age;
+        assert_eq!(told, Some(Duration::from_secs(age)));
+        let status = format!("tower-keep; hit; ttl={}", 1800 - age);
+        assert_eq!(hit.headers()["cache-status"], status);
+    }
+    let both = cached.ask(embeddings(&["a", "b"])).await;
+    assert_eq!((did(&both), &both.headers()["age"]), (AiCacheStatus::Hit, &"120".parse().unwrap()));
+}
+
+#[tokio::test]
+async fn vectors_may_come_compressed() {
+    let cached = Cached::new();
+    cached.upstream.json(&answer(&["a"], "e"));
+    vectors(cached.ask(embeddings(&["a"])).await).await;
+    let mut response = response(200, "application/json", &[]);
+    let (sender, receiver) = mpsc::unbounded_channel();
+    sender.send(Ok(crate::coding::gzipped(answer(&["b"], "e").as_bytes()).into())).unwrap();
+    response.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+    let response = response.map(|_| Coming(receiver, SizeHint::default()));
+    cached.upstream.reply(async move { Ok(response) });
+    drop(sender);
+    let told = cached.ask(embeddings(&["a", "b"])).await;
+    assert_eq!(
+        (did(&told), told.headers().get("content-encoding")),
+        (AiCacheStatus::Partial, None)
+    );
+    assert_eq!(vectors(told).await, expected(&["a", "b"]));
+}
+
 #[tokio::test]
 async fn a_text_that_comes_twice_is_stored_once() {
     let cached = Cached::new();

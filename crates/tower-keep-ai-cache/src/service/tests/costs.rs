@@ -48,6 +48,26 @@ async fn what_the_cache_has_no_part_in_costs_what_it_says_too() {
     assert_eq!(cost(&cached, with(chat(CHAT), "cache-control", "no-store")).await, ALL);
 }
 
+/// Both calls are to be paid, of which the first was in vain.
+#[tokio::test]
+async fn vectors_that_do_not_go_together_cost_twice() {
+    let vector = |tokens, model| {
+        format!(
+            r#"{{"data":[{{"index":0,"embedding":[1]}}],"model":"{model}","usage":{{"prompt_tokens":{tokens}}}}}"#
+        )
+    };
+    let cached = Cached::new();
+    cached.upstream.json(&vector(3, "e"));
+    let one = r#"{"model":"e","input":["a"]}"#;
+    assert_eq!(cost(&cached, post("/v1/embeddings", one)).await[0], ("tokens", 3));
+    cached.upstream.json(&vector(4, "another"));
+    let both = r#"{"data":[{"index":0,"embedding":[1]},{"index":1,"embedding":[2]}],"model":"another","usage":{"prompt_tokens":8}}"#;
+    cached.upstream.json(both);
+    let request = post("/v1/embeddings", r#"{"model":"e","input":["a","b"]}"#);
+    assert_eq!(cost(&cached, request).await[0], ("tokens", 12));
+    assert_eq!(cached.upstream.calls(), 3);
+}
+
 #[tokio::test]
 async fn an_error_costs_nothing_and_of_what_breaks_off_nobody_knows() {
     let cached = Cached::new();

@@ -138,7 +138,7 @@ async fn an_error_is_for_those_who_wait_and_for_nobody_later() {
 }
 
 #[tokio::test]
-async fn of_those_whose_leader_fails_the_next_one_asks() {
+async fn that_the_upstream_fails_is_told_to_those_who_wait_and_to_nobody_later() {
     let cached = Cached::new();
     let (go, gone) = oneshot::channel::<()>();
     cached.upstream.reply(async move {
@@ -152,13 +152,43 @@ async fn of_those_whose_leader_fails_the_next_one_asks() {
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }
-    cached.upstream.json(ANSWER);
     go.send(()).unwrap();
     assert_eq!(first.await.unwrap(), Err("refused"));
     for other in others {
-        assert_eq!(read(other.await.unwrap()).await, ANSWER);
+        let other = other.await.unwrap();
+        assert_eq!(
+            (other.status(), did(&other)),
+            (502.try_into().unwrap(), AiCacheStatus::Coalesced)
+        );
+        assert_eq!(other.headers()["content-type"], "application/problem+json");
     }
-    assert_eq!(cached.upstream.calls(), 2);
+    assert_eq!(cached.upstream.calls(), 1);
+    cached.upstream.json(ANSWER);
+    assert_eq!(read(cached.ask(chat(CHAT)).await).await, ANSWER);
+}
+
+/// What all answers on their way hold is bounded: one that has no room goes on to its client.
+#[tokio::test]
+async fn what_has_no_room_beside_others_reaches_its_client_and_is_not_stored() {
+    let cached = Cached::with(|builder| builder.max_in_flight(EVENTS[0].len() as u64));
+    let (one, other) = (cached.upstream.streams(), cached.upstream.streams());
+    let first = cached.ask(chat(STREAMING)).await;
+    one.send(Ok(EVENTS[0].into())).unwrap();
+    tokio::task::yield_now().await;
+    let second = cached.ask(chat(&STREAMING.replace("hi", "ho"))).await;
+    for event in EVENTS {
+        other.send(Ok(event.into())).unwrap();
+    }
+    drop(other);
+    assert_eq!(read(second).await, EVENTS.concat());
+    drop(one);
+    assert_eq!(read(first).await, EVENTS[0]);
+    // There is room again for what fits, and what did not was not stored.
+    cached.upstream.json(r#"{"choices":[]}"#);
+    assert_eq!(read(cached.ask(chat(CHAT)).await).await, r#"{"choices":[]}"#);
+    cached.upstream.answers(200, "text/event-stream", &EVENTS.concat());
+    let again = cached.ask(chat(&STREAMING.replace("hi", "ho"))).await;
+    assert_eq!(did(&again), AiCacheStatus::Miss);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Answers that come as events.
 
 use super::*;
+use crate::coding::gzipped;
 
 fn events() -> String {
     EVENTS.concat()
@@ -49,6 +50,71 @@ async fn however_a_stream_is_cut_it_is_stored_and_replayed_the_same() {
             let hit = cached.ask(chat(STREAMING)).await;
             assert_eq!((did(&hit), read(hit).await), (AiCacheStatus::Hit, stream.clone()), "{at}");
         }
+    }
+}
+
+/// An upstream that compresses although it was asked not to: its client gets what it sent, and all
+/// others what that says.
+#[tokio::test]
+async fn what_comes_compressed_is_stored_and_told_to_others_as_what_it_says() {
+    for (stream, text) in [(false, ANSWER.to_owned()), (true, EVENTS.concat())] {
+        let cached = Cached::new();
+        let packed = gzipped(text.as_bytes());
+        let (kind, body) =
+            if stream { ("text/event-stream", STREAMING) } else { ("application/json", CHAT) };
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let head =
+            Response::builder().header("content-type", kind).header("content-encoding", "gzip");
+        let response = head.body(Coming(receiver, SizeHint::default())).unwrap();
+        cached.upstream.reply(async move { Ok(response) });
+        let first = cached.ask(chat(body)).await;
+        assert_eq!(first.headers()["content-encoding"], "gzip");
+        let others: Vec<_> = (0..3).map(|_| cached.spawn(chat(body))).collect();
+        for piece in packed.chunks(7) {
+            tokio::task::yield_now().await;
+            sender.send(Ok(Bytes::copy_from_slice(piece))).unwrap();
+        }
+        drop(sender);
+        let got = first.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(got, packed);
+        for other in others {
+            let other = other.await.unwrap();
+            assert_eq!(did(&other), AiCacheStatus::Coalesced);
+            assert_eq!(other.headers().get("content-encoding"), None);
+            assert_eq!(read(other).await, text);
+        }
+        let hit = cached.ask(chat(body)).await;
+        assert_eq!((did(&hit), hit.headers().get("content-encoding")), (AiCacheStatus::Hit, None));
+        assert_eq!(read(hit).await, text);
+        assert_eq!(cached.upstream.calls(), 1);
+    }
+}
+
+/// What cannot be unpacked is the client's, and nobody else's.
+#[tokio::test]
+async fn what_cannot_be_unpacked_is_not_stored() {
+    let packed = gzipped(ANSWER.as_bytes());
+    for (status, encoding, sent) in [
+        (200, "gzip", &packed[..packed.len() - 1]),
+        (200, "gzip", ANSWER.as_bytes()),
+        (200, "br", &packed),
+        (500, "gzip", &packed),
+    ] {
+        let cached = Cached::new();
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let head = Response::builder().status(status).header("content-type", "application/json");
+        let body = Coming(receiver, SizeHint::default());
+        let response = head.header("content-encoding", encoding).body(body).unwrap();
+        cached.upstream.reply(async move { Ok(response) });
+        let first = cached.ask(chat(CHAT)).await;
+        cached.upstream.json(ANSWER);
+        let waiting = cached.spawn(chat(CHAT));
+        tokio::task::yield_now().await;
+        sender.send(Ok(Bytes::copy_from_slice(sent))).unwrap();
+        drop(sender);
+        assert_eq!(first.into_body().collect().await.unwrap().to_bytes(), sent);
+        assert_eq!(read(waiting.await.unwrap()).await, ANSWER, "{status} {encoding}");
+        assert_eq!(cached.upstream.calls(), 2);
     }
 }
 
