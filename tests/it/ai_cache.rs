@@ -14,8 +14,8 @@ use mock_llm::Mock;
 use tokio::task::JoinSet;
 use tower::{Layer as _, ServiceExt as _, util::BoxCloneSyncService};
 use tower_keep::{
-    AiCacheLayer, AiCacheLayerBuilder, AiCacheOutcome, AiCacheStatus as Status, Config, Keep,
-    Principal, ResponseBody, TenantId, ai::BypassReason,
+    AiCacheLayer, AiCacheLayerBuilder, AiCacheOutcome, AiCacheStatus as Status, Caller, Config,
+    CostUnit, Keep, Principal, ResponseBody, Rule, TenantId, ai::BypassReason,
 };
 use tower_keep_tests::{Flavor, Server, Value, wait_until};
 
@@ -233,6 +233,76 @@ async fn a_flush_reaches_the_other_process() {
             assert!(wait_until(PATIENCE, misses).await);
             assert!(flushed.elapsed() < Duration::from_millis(1500), "{flavor}");
         }
+    }
+}
+
+/// What is flushed still lies there; that is no reason for each process to ask.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_flush_one_of_two_processes_asks() {
+    for flavor in Flavor::ALL {
+        let server = Server::start(flavor).await;
+        let mock = Mock::default();
+        let [one, other] = [keep(&server.url(), &[]).await, keep(&server.url(), &[]).await];
+        let [one, other] = [one, other].map(|keep| keep.ai_cache().build().unwrap());
+        let sites = [site(&one, &mock), site(&other, &mock)];
+        let slow = "slow [[mock:wait=300]]";
+        for site in &sites {
+            ask(site, chat("quick", false)).await;
+            ask(site, chat(slow, false)).await;
+        }
+        one.answers().flush(&TenantId::new("acme").unwrap()).await.unwrap();
+        // Until the other one has heard of it.
+        let misses = async || ask(&sites[1], chat("quick", false)).await.0.status == Status::Miss;
+        assert!(wait_until(PATIENCE, misses).await);
+        let before = mock.calls();
+        let mut requests = JoinSet::new();
+        for i in 0..60 {
+            let site = sites[i % 2].clone();
+            requests.spawn(async move { ask(&site, chat(slow, false)).await });
+        }
+        let told = requests.join_all().await;
+        assert!(told.iter().all(|(_, body)| *body == told[0].1), "{flavor}");
+        assert_eq!(mock.calls() - before, 1, "{flavor}");
+    }
+}
+
+/// A budget of tokens is charged with what each answer says it cost, and a hit costs nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_budget_of_tokens_pays_for_answers_and_not_for_hits() {
+    const BUDGET: u64 = 10_000;
+    const ESTIMATE: u64 = 100;
+    for flavor in Flavor::ALL {
+        let server = Server::start(flavor).await;
+        let mock = Mock::default();
+        let keep = keep(&server.url(), &[]).await;
+        let budget = Rule::per_tenant(BUDGET, Duration::from_secs(86_400))
+            .named("tokens")
+            .cost(|_| ESTIMATE)
+            .late(CostUnit::TOKENS);
+        let limits = keep.rate_limit().rule(budget).build().unwrap();
+        let inside = keep.ai_cache().build().unwrap().layer(mock.router());
+        let site = BoxCloneSyncService::new(limits.layer(inside));
+        let caller = Caller::tenant(TenantId::new("acme").unwrap());
+        let mut spent = 0;
+        // A stream tells what it cost only if it is asked to; else what was reserved stands.
+        for (asked, stream) in [("one", false), ("two", false), ("three", true)] {
+            for hit in [false, true] {
+                let request = chat(&format!("{asked} of a few words"), stream);
+                let answer = site.clone().oneshot(request).await.unwrap();
+                assert_eq!(answer.headers()["x-ai-cache"], if hit { "HIT" } else { "MISS" });
+                let body = answer.into_body().collect().await.unwrap().to_bytes();
+                let told = serde_json::from_slice::<serde_json::Value>(&body).ok();
+                let told = told.and_then(|told| told["usage"]["total_tokens"].as_u64());
+                spent += if hit { 0 } else { told.unwrap_or(ESTIMATE) };
+                // It is settled beside the answer.
+                let paid = async || {
+                    let standing = limits.limits().peek(&caller).await.unwrap();
+                    BUDGET - standing.rules[0].remaining == spent
+                };
+                assert!(wait_until(PATIENCE, paid).await, "{flavor} {asked} {hit}: {spent}");
+            }
+        }
+        assert_ne!(spent % ESTIMATE, 0, "the answers cost what they say");
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 use tower_keep_redis::{BusEvent, BusEvents, BusState};
-use tower_keep_tests::{Cluster, Flavor, Proxy, Sentinel, Server, prompt_once, wait_until};
+use tower_keep_tests::{Cluster, Flavor, Proxy, Sentinel, Server, prompt_once};
 
 use super::{PATIENT, config, heard_again, is_lost, message, next, process, publish, reaches};
 

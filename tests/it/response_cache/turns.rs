@@ -115,3 +115,34 @@ async fn who_waits_for_another_gets_nothing_that_was_purged_meanwhile() {
         first.await.unwrap().unwrap();
     }
 }
+
+/// What is purged still lies there; that is no reason for each process to fetch it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_purged_is_fetched_by_one_of_two_processes() {
+    for flavor in Flavor::ALL {
+        let (server, one, calls) = start(flavor).await;
+        let other = layer(&keep(&server.url(), "5000").await, leasing);
+        let sites = [&one, &other].map(|layer| slow(layer, &calls, "max-age=600"));
+        for site in &sites {
+            for path in ["/probe", "/same"] {
+                read(site.clone().oneshot(request(path)).await.unwrap()).await;
+            }
+        }
+        assert!(wait_until(PATIENCE, async || entries(&server).await.len() == 2).await);
+        let acme = TenantId::new("acme").unwrap();
+        one.responses().purge(&acme, &Selection::everything()).await.unwrap();
+        // Until the other one has heard of it.
+        let misses =
+            async || !read(sites[1].clone().oneshot(request("/probe")).await.unwrap()).await.0;
+        assert!(wait_until(PATIENCE, misses).await);
+        let before = calls.load(Ordering::SeqCst);
+        let mut requests = JoinSet::new();
+        for i in 0..60 {
+            requests.spawn(sites[i % 2].clone().oneshot(request("/same")));
+        }
+        for answer in requests.join_all().await {
+            assert_eq!(read(answer.unwrap()).await.1, "/same");
+        }
+        assert_eq!(calls.load(Ordering::SeqCst) - before, 1, "{flavor}");
+    }
+}
