@@ -32,11 +32,14 @@
 //!    a named `container`, `"store": true`, `background`, MCP servers) are left alone. An answer of
 //!    the Responses API that says nothing of `store` is kept by the upstream, and a hit tells its id
 //!    to others of the tenant.
-//! 6. **Streams** pass as they come, and are recorded meanwhile; they are replayed byte for byte.
+//! 6. **Streams** pass as they come, and are recorded meanwhile; they are replayed byte for byte. The
+//!    upstream is asked not to compress; if it does all the same by gzip, its own client gets what it
+//!    sent, and what is stored and told to others is what that says.
 //! 7. **Many who ask the same** share one call: whoever comes while the answer does gets it from its
 //!    beginning and then as it comes. A client that goes away takes nothing from the others; what
 //!    breaks off breaks off for all; an error is told to those who wait, and to nobody later, unless
-//!    it is about its own client's credentials; who asks after a flush shares nothing from before. On
+//!    it is about its own client's credentials; where the service inside fails without an answer they
+//!    get a 502; who asks after a flush shares nothing from before. On
 //!    Redis one process asks for all ([`fill_lease`](AiCacheLayerBuilder::fill_lease)), and the
 //!    others have the answer when it is whole. Batches of embeddings do not wait for other
 //!    processes.
@@ -91,6 +94,7 @@
 //! | kept for | chat 30 min, OCR 2 h, analysis 1 h, less up to a twentieth; never longer by use |
 //! | cached | all that does not refuse it |
 //! | longest request read, longest answer shared | 8 MiB, 4 MiB (vectors: 64 MiB); what is stored is 1 MiB at most |
+//! | all answers on their way together | 256 MiB; what has no room in it is neither shared nor stored |
 //! | waiting for another's answer | 2 min |
 //! | an upstream whose client has gone | is waited for a minute, and then 5 min for the rest |
 //! | lease among processes | 10 s, renewed while one asks |
