@@ -10,6 +10,8 @@ use serde::Serialize;
 use tower_keep_cache::{Name, Tag};
 use tower_keep_core::TenantId;
 
+use crate::canonical;
+
 /// What the canonical bytes of queries begin with. Those of things with an id begin otherwise.
 const QUERY: u8 = b'?';
 
@@ -41,12 +43,13 @@ pub struct QueryKey {
 
 /// Parameters that serde cannot serialise, so that they tell no two queries apart.
 #[derive(Debug)]
-pub struct InvalidParameters(rmp_serde::encode::Error);
+pub struct InvalidParameters(Box<str>);
 
 impl QueryKey {
     /// The result of a query with its parameters: `query:{tenant}:{md5}`. The query is compared byte
-    /// by byte, and so are the parameters as `MessagePack`: no `HashMap`, whose order varies, should
-    /// be among them.
+    /// by byte, and so are the parameters as serde has them: what is left out and what is `None`,
+    /// `None` and `Some(None)` are told apart, and numbers are compared whatever their width. No
+    /// `HashMap`, whose order varies, should be among them.
     ///
     /// # Errors
     ///
@@ -60,7 +63,7 @@ impl QueryKey {
         canonical.push(QUERY);
         canonical.extend_from_slice(&(query.len() as u64).to_be_bytes());
         canonical.extend_from_slice(query.as_bytes());
-        rmp_serde::encode::write(&mut canonical, parameters).map_err(InvalidParameters)?;
+        canonical::write(&mut canonical, parameters)?;
         Ok(Self { name: Name::query(tenant, canonical), kind: None, tags: Vec::new() })
     }
 
@@ -159,9 +162,11 @@ impl fmt::Display for InvalidParameters {
     }
 }
 
-impl Error for InvalidParameters {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.0)
+impl Error for InvalidParameters {}
+
+impl serde::ser::Error for InvalidParameters {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self(message.to_string().into())
     }
 }
 
@@ -213,6 +218,8 @@ mod tests {
             key(&globex, "q", 1),
             QueryKey::query(&acme, "q", "1").unwrap(),
             QueryKey::query(&acme, "q", &(1, 1)).unwrap(),
+            QueryKey::query(&acme, "q", &None::<Option<u32>>).unwrap(),
+            QueryKey::query(&acme, "q", &Some(None::<u32>)).unwrap(),
             QueryKey::named(&acme, "q", 1),
         ];
         for (number, one) in keys.iter().enumerate() {
@@ -225,7 +232,7 @@ mod tests {
         assert!(keys[0].spell().starts_with("query:acme:"));
         // What is no text does not become text, nor a name.
         let odd = QueryKey::query(&acme, "kind", &35_u8).unwrap();
-        assert_eq!((odd.id(), keys[6].id()), (None, Some("1")));
+        assert_eq!((odd.id(), keys[8].id()), (None, Some("1")));
     }
 
     #[test]

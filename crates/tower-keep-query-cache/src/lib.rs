@@ -53,6 +53,7 @@
 
 mod builder;
 mod cache;
+mod canonical;
 mod class;
 mod fetched;
 mod keeper;
