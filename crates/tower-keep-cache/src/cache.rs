@@ -118,12 +118,26 @@ impl<V: Value> Cache<V> {
     /// What there is: by one round trip at most; in memory mode it is there at once. A near copy is
     /// not looked at, see [`peek`](Self::peek): whoever finds one that is
     /// [`Gone`](crate::Validity::Gone) asks here whether there is another by now.
+    ///
+    /// Where there are [leases](CacheBuilder::fill_lease), it asks for the right to make what is not
+    /// there: whoever has no use for that [looks](Self::look). When the answer is dropped on its way,
+    /// what was given is given back.
     pub fn get(&self, name: &Name) -> Answer<Result<Found<V>, StoreError>> {
+        self.ask(name, true)
+    }
+
+    /// The same for whoever does not make what is not there: it asks for no [lease](crate::Lease),
+    /// though it may find that of another.
+    pub fn look(&self, name: &Name) -> Answer<Result<Found<V>, StoreError>> {
+        self.ask(name, false)
+    }
+
+    fn ask(&self, name: &Name, leasing: bool) -> Answer<Result<Found<V>, StoreError>> {
         match &self.0 {
             Mode::Memory(memory) => Answer::ready(Ok(memory.get(name, self.clock().now()))),
             Mode::Shared(shared) => {
                 let (shared, name) = (Arc::clone(shared), name.clone());
-                Answer::pending(async move { shared.get(&name).await })
+                Answer::pending(async move { shared.get(&name, leasing).await })
             }
         }
     }

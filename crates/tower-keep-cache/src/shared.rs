@@ -1,5 +1,6 @@
 //! Entries in a store that processes share, with near copies in this process.
 
+mod asked;
 mod hear;
 mod many;
 mod steps;
@@ -16,17 +17,17 @@ use tower_keep_core::{
     time::{Clock, UnixMillis},
 };
 
-use self::hear::Ear;
+use self::{asked::AskedLease, hear::Ear};
 use crate::{
     codec::{Codec, Read},
     copies::{Copies, Copy},
-    found::{Found, Lease, LeaseToken, Place},
+    found::{Found, Lease, Place},
     generation::Generations,
     name::Name,
     near::{Held, Near},
     removed::Removed,
     settings::CacheBuilder,
-    store::{Ask, AskEntry, AskGenerations, AskLease, Listener, SharedStore, ToldEntry},
+    store::{Ask, AskEntry, AskGenerations, Listener, SharedStore, ToldEntry},
     value::Value,
 };
 
@@ -155,19 +156,21 @@ impl<V: Value> Shared<V> {
         Ok(begun.copy.current())
     }
 
-    /// The entry as the store has it.
-    pub(crate) async fn get(&self, name: &Name) -> Result<Found<V>, StoreError> {
+    /// The entry as the store has it; if there is none, the lease to make it where `leasing`.
+    pub(crate) async fn get(
+        self: &Arc<Self>,
+        name: &Name,
+        leasing: bool,
+    ) -> Result<Found<V>, StoreError> {
         let tenant = name.tenant();
         let begun = self.begin(tenant);
         let known = begun.copy.known();
         // What will be asked for in a moment is asked for with this.
         let reread = self.age(&begun).is_none_or(Copy::is_ageing);
-        let token = self.fill_lease.and_then(|lasting| Some((new_token()?, lasting)));
+        let asked = if leasing { AskedLease::new(self, name) } else { None };
         let key = name.key(V::KIND);
-        let lease =
-            token.map(|(token, lasting)| AskLease { blob: crate::codec::lease(token), lasting });
         let ask = Ask {
-            entry: Some(AskEntry { key: &key, lease }),
+            entry: Some(AskEntry { key: &key, lease: asked.as_ref().map(AskedLease::ask) }),
             generations: reread.then_some(AskGenerations { tenant, known }),
         };
         let told = self.store.read(ask).await?;
@@ -175,31 +178,31 @@ impl<V: Value> Shared<V> {
             begun.copy.install(told, known, begun.tick, begun.now);
         }
         let entry = told.entry.unwrap_or_default();
-        let lease = match token {
-            Some((token, _)) if entry.leased => Lease::Ours(LeaseToken(token)),
-            _ => Lease::None,
-        };
-        let (value, lease) = self.read(&key, name, &begun, entry, lease);
+        let leased = entry.leased;
+        let (value, lease) = self.read(&key, name, &begun, entry);
         let generations = self.judges(tenant, &begun).await?;
+        let lease = match asked {
+            Some(asked) => asked.told(leased, lease),
+            None => lease,
+        };
         Ok(Found { value, generations, lease })
     }
 
-    /// What a blob holds, of which a near copy is kept.
+    /// What a blob holds, of which a near copy is kept; and whose it is to make it, if it is not
+    /// ours.
     fn read(
         &self,
         key: &str,
         name: &Name,
         begun: &Begun,
         entry: ToldEntry,
-        lease: Lease,
     ) -> (Option<Arc<V>>, Lease) {
-        let Some(blob) = entry.blob else { return (None, lease) };
+        let Some(blob) = entry.blob else { return (None, Lease::None) };
         let near = begun.live && self.near.is_some();
         let blob = if near { released(blob) } else { blob };
-        // Beside a lease nothing else stands there.
-        let lease = match lease {
-            Lease::None if self.fill_lease.is_some() => Lease::Taken(Place::of(&blob)),
-            lease => lease,
+        let lease = match self.fill_lease {
+            Some(_) => Lease::Taken(Place::of(&blob)),
+            None => Lease::None,
         };
         let now = self.clock.now();
         match self.codec.decode::<V>(key, name, &blob, now) {
@@ -260,12 +263,6 @@ impl Drop for Refreshing {
     fn drop(&mut self) {
         self.0.refreshed();
     }
-}
-
-/// Nobody else's. Without random bytes there is no lease.
-fn new_token() -> Option<[u8; 16]> {
-    let mut token = [0; 16];
-    getrandom::fill(&mut token).ok().map(|()| token)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use tower_keep_core::{Answer, StoreError, TenantId};
 
 use super::{Begun, Copy, Shared, steps::SHORTEST_TTL};
 use crate::{
-    found::{Found, Lease},
+    found::Found,
     generation::Generations,
     name::Name,
     store::{Ask, AskGenerations, LONGEST_TTL, ToldEntry},
@@ -38,7 +38,7 @@ impl<V: Value> Shared<V> {
         for (name, key) in names.iter().zip(&keys) {
             let Some(begun) = begun.get(name.tenant()) else { continue };
             let entry = ToldEntry { blob: blobs.next().flatten(), leased: false };
-            let (value, lease) = self.read(key, name, begun, entry, Lease::None);
+            let (value, lease) = self.read(key, name, begun, entry);
             let generations = self.judges(name.tenant(), begun).await?;
             found.push(Found { value, generations, lease });
         }

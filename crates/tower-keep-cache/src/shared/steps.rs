@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 use tower_keep_core::{Answer, Invalidated, Invalidation, StoreError, TenantId};
 
-use super::Shared;
+use super::{AskedLease, Shared};
 use crate::{
     codec,
     copies::Purged,
@@ -13,7 +13,7 @@ use crate::{
     generation::Purge,
     name::Name,
     stamp::Tag,
-    store::{LONGEST_TTL, MAX_TAGS, PurgeStep},
+    store::{AskLease, LONGEST_TTL, MAX_TAGS, PurgeStep},
     value::Value,
 };
 
@@ -73,17 +73,14 @@ impl<V: Value> Shared<V> {
 
     /// Takes the place of what was found, if it is still that, or nothing is there any more.
     pub(crate) fn claim(self: &Arc<Self>, name: &Name, mut found: Found<V>) -> Answer<Found<V>> {
-        let (Lease::Taken(place), Some(lasting)) = (&found.lease, self.fill_lease) else {
-            return Answer::ready(found);
-        };
-        let place = place.clone();
-        let Some(token) = super::new_token() else { return Answer::ready(found) };
-        let (shared, key) = (Arc::clone(self), name.key(V::KIND));
+        let Lease::Taken(place) = &found.lease else { return Answer::ready(found) };
+        let (shared, name, place) = (Arc::clone(self), name.clone(), place.clone());
         Answer::pending(async move {
-            let blob = codec::lease(token);
-            found.lease = match shared.store.claim(&key, &place, blob, lasting).await {
-                Ok(true) => Lease::Ours(LeaseToken(token)),
-                Ok(false) => Lease::Theirs,
+            let Some(asked) = AskedLease::new(&shared, &name) else { return found };
+            let AskLease { blob, lasting } = asked.ask();
+            let claimed = shared.store.claim(&name.key(V::KIND), &place, blob, lasting).await;
+            found.lease = match claimed {
+                Ok(claimed) => asked.told(claimed, Lease::Theirs),
                 // Who cannot take turns goes alone.
                 Err(_) => Lease::None,
             };
@@ -150,14 +147,14 @@ impl<V: Value> Shared<V> {
     }
 
     pub(crate) async fn wait(
-        &self,
+        self: &Arc<Self>,
         name: &Name,
         at_most: Duration,
     ) -> Result<Found<V>, StoreError> {
         let deadline = Instant::now() + at_most;
         let mut pause = FIRST_PAUSE;
         loop {
-            let found = self.get(name).await?;
+            let found = self.get(name, true).await?;
             let left = deadline.saturating_duration_since(Instant::now());
             if found.lease != Lease::Theirs || left.is_zero() {
                 return Ok(found);

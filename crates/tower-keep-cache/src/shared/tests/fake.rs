@@ -52,6 +52,8 @@ pub(crate) struct Wire {
     rereads: AtomicUsize,
     wholes: AtomicUsize,
     failing: AtomicBool,
+    /// What is asked is carried out, and the answer lost.
+    losing: AtomicBool,
     /// Answers wait for a place here, after they were made.
     gate: Semaphore,
     delaying: AtomicBool,
@@ -72,6 +74,7 @@ impl Server {
             rereads: AtomicUsize::new(0),
             wholes: AtomicUsize::new(0),
             failing: AtomicBool::new(false),
+            losing: AtomicBool::new(false),
             gate: Semaphore::new(0),
             delaying: AtomicBool::new(false),
             held: Mutex::new(None),
@@ -115,6 +118,10 @@ impl Wire {
 
     pub(crate) fn set_failing(&self, failing: bool) {
         self.failing.store(failing, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_losing(&self, losing: bool) {
+        self.losing.store(losing, Ordering::SeqCst);
     }
 
     pub(crate) fn hold_back(&self) {
@@ -172,6 +179,9 @@ impl Fake {
             let done = work(&mut server.lock());
             if wire.delaying.load(Ordering::SeqCst) {
                 wire.gate.acquire().await.unwrap().forget();
+            }
+            if wire.losing.load(Ordering::SeqCst) {
+                return Err(StoreError::unknown("lost"));
             }
             Ok(done)
         })

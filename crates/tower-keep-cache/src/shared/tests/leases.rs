@@ -1,6 +1,7 @@
 use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::LeaseToken;
 
 fn leasing(server: &Arc<Server>) -> Process {
     Process::with(server, |builder| builder.fill_lease(Some(Duration::from_secs(5))))
@@ -140,4 +141,53 @@ async fn who_has_it_renews_it_and_nobody_else_does() {
     assert_eq!(renewed(), []);
     other.cache.renew(&name(), theirs).await.unwrap();
     assert_eq!(renewed().len(), 1);
+}
+
+/// What is on its way is dropped; then the other process is the next to make it.
+async fn dropped(one: &Process, other: &Process, asking: impl Future<Output = ()>) {
+    one.fake.wire.delay();
+    let mut asking = Box::pin(asking);
+    let pending = std::future::poll_fn(|cx| std::task::Poll::Ready(asking.as_mut().poll(cx)));
+    assert!(pending.await.is_pending());
+    assert_eq!(lease(other).await, Lease::Theirs, "it was carried out");
+    one.fake.wire.delay_no_more();
+    drop(asking);
+    let found = other.cache.wait(&name(), Duration::from_secs(1)).await.unwrap();
+    let token = ours(&found.lease);
+    other.cache.release(&name(), token).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_goes_away_while_it_asks_leaves_nothing_behind() {
+    let server = Arc::default();
+    let (one, other) = (leasing(&server), leasing(&server));
+    dropped(&one, &other, async { drop(one.cache.get(&name()).await) }).await;
+    let found = one.cache.get(&name()).await.unwrap();
+    one.put(&name(), found.generations.stamp(), "a").await;
+    one.cache.purge(name().tenant(), &Purge::everything()).await.unwrap();
+    let found = one.cache.get(&name()).await.unwrap();
+    dropped(&one, &other, async { drop(one.cache.claim(&name(), found).await) }).await;
+}
+
+#[tokio::test]
+async fn who_is_told_of_an_error_leaves_nothing_behind() {
+    let server = Arc::default();
+    let (one, other) = (leasing(&server), leasing(&server));
+    one.fake.wire.set_losing(true);
+    assert!(one.cache.get(&name()).await.is_err());
+    one.fake.wire.set_losing(false);
+    ours(&other.cache.wait(&name(), Duration::from_secs(1)).await.unwrap().lease);
+}
+
+#[tokio::test]
+async fn who_only_looks_asks_for_none() {
+    let server = Arc::default();
+    let (one, other) = (leasing(&server), leasing(&server));
+    let look = async || one.cache.look(&name()).await.unwrap();
+    assert_eq!(look().await.lease, Lease::None);
+    let found = other.cache.get(&name()).await.unwrap();
+    ours(&found.lease);
+    assert_eq!(look().await.lease, Lease::Theirs);
+    other.put(&name(), found.generations.stamp(), "a").await;
+    assert_eq!(judged(&look().await), is("a", Validity::Valid));
 }

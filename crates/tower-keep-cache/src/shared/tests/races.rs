@@ -30,13 +30,13 @@ async fn nor_if_the_tenant_was_forgotten_meanwhile() {
     other.fill(&name(), "a").await;
     let settings = CacheBuilder::new().clock(other.clock.clone());
     let shared = Shared::<Page>::new(&settings, Arc::new(fake.clone())).unwrap();
-    let begun = shared.get(&name()).await.unwrap();
+    let begun = shared.get(&name(), true).await.unwrap();
     assert_eq!(judged(&begun), is("a", Validity::Valid));
     let copy = shared.copies.of(&tenant());
     fake.wire.delay();
     let reading = tokio::spawn({
         let shared = Arc::clone(&shared);
-        async move { judged(&shared.get(&name()).await.unwrap()) }
+        async move { judged(&shared.get(&name(), true).await.unwrap()) }
     });
     yield_now().await;
     for number in 0..20_000 {
