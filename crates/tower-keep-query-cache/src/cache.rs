@@ -181,7 +181,7 @@ impl QueryCache {
                 return Ok(near);
             }
         }
-        Ok(fresh(&keeper.cache.get(key.name()).await?, Source::Store))
+        Ok(fresh(&keeper.cache.look(key.name()).await?, Source::Store))
     }
 
     /// Keeps a value that the program has. It counts as made now: what was purged before does not

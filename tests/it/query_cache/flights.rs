@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::{sync::Barrier, task::JoinSet};
-use tower_keep_query_cache::{LoadError, QueryKey, Source};
+use tower_keep_query_cache::{Invalidate, LoadError, QueryKey, Source};
 use tower_keep_tests::wait_until;
 
 use super::place::{PATIENT, Place, Process, class, key};
@@ -68,8 +68,28 @@ async fn two_hundred_who_miss_in_two_processes_load_once_with_a_lease() {
             let (loads, sources) = herd(&[&one, &other], &key, 200).await;
             assert_eq!(loads, 1, "{}", kind.name());
             assert!(sources.contains(&Source::Store), "the other process found it");
+            // What was invalidated is loaded once too.
+            one.is_stored(&key, 0).await;
+            one.cache.invalidate(key.tenant(), Invalidate::Key(&key)).await.unwrap();
+            other.hears(&key).await;
+            let (loads, sources) = herd(&[&one, &other], &key, 200).await;
+            assert_eq!(loads, 1, "{}: invalidated", kind.name());
+            assert!(sources.contains(&Source::Store), "the other process found it");
         }
         println!("{}: 200 misses in two processes, {without} loads, 1 with a lease", kind.name());
+    }
+}
+
+/// Whoever looks whether it is there does not promise to make it.
+#[tokio::test]
+async fn who_only_gets_keeps_nobody_waiting() {
+    for kind in Kind::SINGLE {
+        let site = crate::limit_store::site::Site::start(kind).await;
+        let (one, other) = (leasing(&site.url()).await, leasing(&site.url()).await);
+        assert!(one.cache.get::<u64>(&key("got")).await.unwrap().is_none());
+        let there = site.command(&["EXISTS", &key("got").spell()]).await;
+        assert_eq!(there.int(), 0, "no lease");
+        assert_eq!(other.load(&key("got"), 1).await, (1, Source::Loaded));
     }
 }
 

@@ -94,6 +94,12 @@ impl Process {
         (*fetched.value, fetched.source)
     }
 
+    /// Waits until this process knows that it was invalidated.
+    pub(super) async fn hears(&self, key: &QueryKey) {
+        let heard = || async { self.cache.get::<u64>(key).await.unwrap().is_none() };
+        assert!(wait_until(PATIENT, heard).await, "it was not heard");
+    }
+
     /// Waits until the other processes can find this number: what is loaded is given before the
     /// store has it.
     pub(super) async fn is_stored(&self, key: &QueryKey, number: u64) {
