@@ -2,12 +2,11 @@
 
 use std::{
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     pin::Pin,
     task::{Context, Poll},
 };
 
-use tower_keep_core::take_ready;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -94,7 +93,9 @@ impl<S> Layer<S> for QueryCacheLayer {
 /// Answers queries from what is kept, and keeps what its inner service answers. Made by
 /// [`QueryCacheLayer`].
 ///
-/// Its error is that of the inner service, shared with all who waited for the same.
+/// It is always ready, so that what is kept is answered however busy the inner service is; what is
+/// not kept waits for it to be ready. Its error is that of the inner service, shared with all who
+/// waited for the same.
 #[derive(Clone, Debug)]
 pub struct QueryCacheService<S> {
     inner: S,
@@ -113,16 +114,15 @@ where
     type Error = LoadError<S::Error>;
     type Future = QueryCacheFuture<T, S::Error>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx).map_err(|error| LoadError::Loader(error.into()))
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, query: Q) -> Self::Future {
-        let mut service = take_ready(&mut self.inner);
+        let service = self.inner.clone();
         let Some(key) = query.key() else {
-            let answer = service.call(query);
             return QueryCacheFuture::pending(async move {
-                match answer.await {
+                match ask(service, query).await {
                     Ok(value) => Ok(Fetched { value: value.into(), source: Source::Loaded }),
                     Err(error) => Err(LoadError::Loader(error.into())),
                 }
@@ -132,9 +132,15 @@ where
         let key = key.tags(tags.iter().map(String::as_str));
         let (cache, class) = (self.cache.clone(), query.class().clone());
         QueryCacheFuture::pending(async move {
-            cache.get_or_load(&key, &class, move || service.call(query)).await
+            cache.get_or_load(&key, &class, move || ask(service, query)).await
         })
     }
+}
+
+/// Asks a service once it is ready.
+async fn ask<S: Service<Q>, Q>(mut service: S, query: Q) -> Result<S::Response, S::Error> {
+    poll_fn(|cx| service.poll_ready(cx)).await?;
+    service.call(query).await
 }
 
 type Pending<T, E> = Pin<Box<dyn Future<Output = Result<Fetched<T>, LoadError<E>>> + Send>>;

@@ -1,4 +1,4 @@
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use tower::{Layer as _, Service, ServiceExt as _, limit::ConcurrencyLimit, service_fn};
 
@@ -66,17 +66,54 @@ async fn the_services_error_is_told() {
 }
 
 #[tokio::test]
-async fn a_hit_gives_back_what_readiness_had_reserved() {
+async fn a_hit_does_not_wait_for_a_service_that_is_busy() {
     let site = Site::new(|class| class);
     let inner = ConcurrencyLimit::new(database(&site.loads), 1);
-    let mut service = QueryCacheLayer::new(site.cache.clone()).layer(inner);
-    let query = Query { key: Some(key(1)), class: site.class.clone() };
-    for source in [Source::Loaded, Source::Near, Source::Near] {
-        let fetched = service.ready().await.unwrap().call(query.clone()).await.unwrap();
-        assert_eq!(fetched.source, source);
+    let mut busy = inner.clone();
+    let service = QueryCacheLayer::new(site.cache.clone()).layer(inner);
+    let ask = |id: Option<u32>| {
+        let query = Query { key: id.map(key), class: site.class.clone() };
+        service.clone().oneshot(query)
+    };
+    assert_eq!(ask(Some(1)).await.unwrap().source, Source::Loaded);
+    // Somebody has the only place.
+    tower::ServiceExt::<Query>::ready(&mut busy).await.unwrap();
+    assert_eq!(ask(Some(1)).await.unwrap().source, Source::Near);
+    for id in [Some(2), None] {
+        let mut miss = Box::pin(ask(id));
+        let polled = std::future::poll_fn(|cx| Poll::Ready(miss.as_mut().poll(cx)));
+        assert!(polled.await.is_pending(), "what is not kept waits");
+        // A clone has no place, and the one that had it is gone.
+        busy = busy.clone();
+        assert_eq!(miss.await.unwrap().source, Source::Loaded);
+        tower::ServiceExt::<Query>::ready(&mut busy).await.unwrap();
     }
-    assert!(matches!(
-        Service::<Query>::poll_ready(&mut service, &mut Context::from_waker(Waker::noop())),
-        Poll::Ready(Ok(()))
-    ));
+}
+
+#[tokio::test]
+async fn a_service_that_is_never_ready_again_tells_its_error() {
+    #[derive(Clone)]
+    struct Broken;
+
+    impl Service<Query> for Broken {
+        type Response = usize;
+        type Error = String;
+        type Future = std::future::Pending<Result<usize, String>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), String>> {
+            Poll::Ready(Err("broken".to_owned()))
+        }
+
+        fn call(&mut self, _: Query) -> Self::Future {
+            unreachable!("it is not ready")
+        }
+    }
+
+    let site = Site::new(|class| class);
+    let service = QueryCacheLayer::new(site.cache.clone()).layer(Broken);
+    for key in [Some(key(1)), None] {
+        let query = Query { key, class: site.class.clone() };
+        let error = service.clone().oneshot(query).await.unwrap_err();
+        assert_eq!(error.loader().unwrap(), "broken");
+    }
 }
