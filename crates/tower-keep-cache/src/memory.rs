@@ -12,7 +12,7 @@ use crate::{
     found::{Found, Lease, Put},
     generation::{Generations, Purge},
     name::Name,
-    near::{self, Held, Near},
+    near::{Held, Near},
     settings::CacheBuilder,
     store::{LONGEST_TTL, MAX_TAGS},
     value::Value,
@@ -23,14 +23,13 @@ pub(crate) struct Memory<V: Value> {
     entries: Near<V>,
     copies: Copies,
     clock: Clock,
-    longest: u64,
+    longest: usize,
 }
 
 impl<V: Value> Memory<V> {
     pub(crate) fn new(settings: &CacheBuilder) -> Self {
         let entries = Near::new(settings.capacity, settings.max_entry_bytes);
-        let longest = entries.longest().min(settings.max_entry_bytes as u64);
-        let clock = settings.clock.clone();
+        let (clock, longest) = (settings.clock.clone(), settings.max_entry_bytes);
         Self { entries, copies: Copies::new(Copy::own), clock, longest }
     }
 
@@ -61,13 +60,15 @@ impl<V: Value> Memory<V> {
     }
 
     pub(crate) fn put(&self, name: &Name, value: Arc<V>, ttl: Duration) -> Put {
-        if near::weight(name, &*value) > self.longest {
+        let long = value.length() > self.longest;
+        let deadline = self.clock.now().plus(ttl.min(LONGEST_TTL));
+        let copy = self.copies.of(name.tenant());
+        let held = Held::new(name, value, copy, deadline, (0, [0; 16]));
+        if long || held.weight() > self.entries.longest() {
             self.entries.remove(name);
             return Put::TooLarge;
         }
-        let deadline = self.clock.now().plus(ttl.min(LONGEST_TTL));
-        let copy = self.copies.of(name.tenant());
-        self.entries.insert(name, Held::new(name, value, copy, deadline, (0, [0; 16])));
+        self.entries.insert(name, held);
         Put::Stored
     }
 

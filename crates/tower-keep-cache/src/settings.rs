@@ -92,7 +92,7 @@ impl CacheBuilder {
     }
 
     /// The longest entry that is kept, in bytes: as a shared store has it, compressed; in memory by
-    /// its weight. 1 MiB unless told otherwise.
+    /// its [length](crate::Value::length). 1 MiB unless told otherwise.
     pub const fn max_entry_bytes(mut self, bytes: usize) -> Self {
         self.max_entry_bytes = bytes;
         self

@@ -52,6 +52,13 @@ pub trait Value: Send + Sync + Sized + 'static {
     /// what was read, where it can be: keeping it copies nothing. The bytes come from outside.
     fn decode(meta: &[u8], body: Bytes) -> Option<Self>;
 
-    /// How many bytes it takes in memory, all that it holds included.
+    /// How many bytes it takes in memory, all that it holds included; about so many, where that
+    /// cannot be known.
     fn weight(&self) -> usize;
+
+    /// How long it is where [the longest](crate::CacheBuilder::max_entry_bytes) is asked for in
+    /// memory: its weight, unless that is no measure of it.
+    fn length(&self) -> usize {
+        self.weight()
+    }
 }

@@ -15,7 +15,10 @@ use crate::policy::{Times, Use};
 /// The kind of these values, in metrics.
 pub(crate) const KIND: &str = "query";
 
-/// What can be kept: what serde can write and read.
+/// What can be kept: what serde can write and read again.
+///
+/// A shared store has it as `MessagePack`, which has one nothing: what is read from there has `None`
+/// where `Some(None)` was. Give the inner one a name of its own (an enum) if that matters.
 pub trait Cacheable: Serialize + DeserializeOwned + Send + Sync + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Cacheable for T {}
@@ -23,6 +26,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Cacheable for T {}
 /// One value, or the knowledge that there is none.
 pub(crate) struct Kept {
     pub(crate) stamp: Stamp,
+    /// In their order.
     pub(crate) tags: Box<[Tag]>,
     pub(crate) times: Times,
     body: Body,
@@ -139,9 +143,14 @@ impl Value for Kept {
         Some(Self { stamp, tags, times, body, decoded: OnceLock::new() })
     }
 
-    /// The value itself is taken to be as long as its bytes.
+    /// An estimate: the value itself is taken to be as long as its bytes.
     fn weight(&self) -> usize {
-        size_of::<Self>() + self.tags.len() * size_of::<Tag>() + 2 * self.len().unwrap_or_default()
+        size_of::<Self>() + self.tags.len() * size_of::<Tag>() + 2 * self.length()
+    }
+
+    /// As `MessagePack`.
+    fn length(&self) -> usize {
+        self.len().unwrap_or_default()
     }
 }
 

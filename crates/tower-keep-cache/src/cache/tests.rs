@@ -81,7 +81,8 @@ fn in_memory_purges_are_those_of_the_tenant() {
 fn in_memory_what_is_too_large_takes_away_what_was_there() {
     let cache = memory(|builder| builder.max_entry_bytes(1000));
     put(&cache, &name("a"), b"1", SECOND);
-    assert_eq!(put(&cache, &name("a"), &[0; 1000], SECOND), Put::TooLarge);
+    assert_eq!(put(&cache, &name("a"), &[0; 1000], SECOND), Put::Stored);
+    assert_eq!(put(&cache, &name("a"), &[0; 1001], SECOND), Put::TooLarge);
     assert_eq!(body(&cache, &name("a")), None);
     put(&cache, &name("a"), b"1", SECOND);
     cache.remove(&name("a")).now().unwrap().unwrap();
