@@ -1,6 +1,9 @@
 //! A cache's store and settings, before it is built.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use tokio::sync::Semaphore;
 use tower_keep_cache::CacheBuilder;
@@ -18,6 +21,7 @@ use crate::{
 pub struct QueryCacheBuilder {
     store: QueryStore,
     patience: Duration,
+    refresh_timeout: Duration,
     direct: usize,
 }
 
@@ -26,6 +30,7 @@ impl QueryCacheBuilder {
         Self {
             store: QueryStore::new(CacheBuilder::new()),
             patience: Duration::from_secs(5),
+            refresh_timeout: Duration::from_secs(60),
             direct: 32,
         }
     }
@@ -48,12 +53,14 @@ impl QueryCacheBuilder {
         self
     }
 
-    /// How many bytes values may take in this process: 64 MiB unless told otherwise.
+    /// How many bytes values may take in this process: 64 MiB unless told otherwise. What a value
+    /// takes is estimated: its bytes as `MessagePack`, and as much again for itself.
     pub fn capacity(self, bytes: u64) -> Self {
         self.store(|builder| builder.capacity(bytes))
     }
 
-    /// The longest value that is kept, in bytes: 1 MiB unless told otherwise.
+    /// The longest value that is kept, in bytes as `MessagePack`, on a shared store compressed: 1 MiB
+    /// unless told otherwise.
     pub fn max_entry_bytes(self, bytes: usize) -> Self {
         self.store(|builder| builder.max_entry_bytes(bytes))
     }
@@ -74,16 +81,24 @@ impl QueryCacheBuilder {
         self.store(|builder| builder.clock(clock))
     }
 
-    /// How long a caller waits for another's loader before it loads by itself, and for a turn to do
-    /// so: 5 s each unless told otherwise.
+    /// How long a caller waits for another's loader, in this process or in others, before it loads by
+    /// itself, and for a turn to do so: 5 s each unless told otherwise.
     pub const fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// How many load at the same time while the store is down, or after having waited for another's
-    /// loader in vain, so that what was kept away from the database does not come over it at once:
-    /// 32 unless told otherwise.
+    /// How long it may take to load anew what is stale, while it is given
+    /// [meanwhile](crate::TtlClass::stale_while_revalidate). Then that loader is dropped, and whoever
+    /// asks next begins anew: 60 s unless told otherwise.
+    pub const fn refresh_timeout(mut self, timeout: Duration) -> Self {
+        self.refresh_timeout = timeout;
+        self
+    }
+
+    /// How many load at the same time while the store is down or does not keep what it is given, or
+    /// after having waited for another's loader in vain, so that what was kept away from the database
+    /// does not come over it at once: 32 unless told otherwise.
     pub const fn max_direct_loads(mut self, most: usize) -> Self {
         self.direct = most;
         self
@@ -108,9 +123,14 @@ impl QueryCacheBuilder {
                 return Err(errors);
             }
         };
-        let (direct, patience) =
-            (Semaphore::new(self.direct.min(Semaphore::MAX_PERMITS)), self.patience);
-        let keeper = Keeper { cache, flights, direct, patience };
+        let keeper = Keeper {
+            cache,
+            flights,
+            direct: Semaphore::new(self.direct.min(Semaphore::MAX_PERMITS)),
+            patience: self.patience,
+            refresh_timeout: self.refresh_timeout,
+            strained: AtomicU64::new(0),
+        };
         errors.into_result(QueryCache { keeper: Arc::new(keeper) })
     }
 }

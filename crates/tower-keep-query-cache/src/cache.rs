@@ -136,7 +136,7 @@ impl QueryCache {
         let mut reserve = None;
         let now = self.keeper.clock().now();
         if let Some(found) = self.keeper.cache.peek_at(key.name(), now) {
-            match Keeper::look_at(&found, absent_will_do, now) {
+            match Keeper::look_at(key, &found, absent_will_do, now) {
                 Look::Fresh(value) => {
                     observation.finish(QueryCacheOutcome::Near);
                     return Ok(Sought { value, source: Source::Near });
@@ -171,7 +171,7 @@ impl QueryCache {
         key: &QueryKey,
     ) -> Result<Option<Fetched<T>>, StoreError> {
         let keeper = &self.keeper;
-        let fresh = |found: &_, source| match keeper.look(found, false) {
+        let fresh = |found: &_, source| match keeper.look(key, found, false) {
             Look::Fresh(Some(value)) => Some(Fetched { value, source }),
             _ => None,
         };

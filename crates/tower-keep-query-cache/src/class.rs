@@ -58,7 +58,8 @@ impl TtlClass {
     }
 
     /// For how long after its time a value is still given when loading it anew has failed: not at
-    /// all unless told otherwise.
+    /// all unless told otherwise. It has to be at hand: a shared store that is down
+    /// [has none](crate#when-the-store-fails).
     #[must_use]
     pub const fn stale_if_error(mut self, window: Duration) -> Self {
         self.stale_if_error = window;

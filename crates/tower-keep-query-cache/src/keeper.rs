@@ -4,7 +4,10 @@ use std::{
     any::Any,
     fmt,
     hash::{BuildHasher as _, RandomState},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -25,15 +28,22 @@ use crate::{
     policy::{Times, Use},
 };
 
+/// How long the store is taken to keep nothing after it has not kept something.
+const STRAIN: Duration = Duration::from_secs(1);
+
 /// What a cache was built with, and what it keeps.
 pub(crate) struct Keeper {
     pub(crate) cache: Cache<Kept>,
     pub(crate) flights: Flights<Flown>,
     /// Who may load by itself, and not for all who want the same as they come: while the store is
-    /// down, or after having waited in vain.
+    /// down or keeps nothing, or after having waited in vain.
     pub(crate) direct: Semaphore,
     /// How long a caller waits for another's loader, or for a turn.
     pub(crate) patience: Duration,
+    /// How long it may take to load anew what is stale, beside its use.
+    pub(crate) refresh_timeout: Duration,
+    /// Until when the store is taken to keep nothing.
+    pub(crate) strained: AtomicU64,
 }
 
 /// What those are brought who wait for another's loader.
@@ -64,20 +74,27 @@ impl Keeper {
     }
 
     /// Looks at what was found; what says that there is nothing is of use only if `absent_will_do`.
-    pub(crate) fn look<T: Cacheable>(&self, found: &Found<Kept>, absent_will_do: bool) -> Look<T> {
-        Self::look_at(found, absent_will_do, self.clock().now())
+    pub(crate) fn look<T: Cacheable>(
+        &self,
+        key: &QueryKey,
+        found: &Found<Kept>,
+        absent_will_do: bool,
+    ) -> Look<T> {
+        Self::look_at(key, found, absent_will_do, self.clock().now())
     }
 
     /// The same, for whoever knows the time.
     #[inline]
     pub(crate) fn look_at<T: Cacheable>(
+        key: &QueryKey,
         found: &Found<Kept>,
         absent_will_do: bool,
         now: UnixMillis,
     ) -> Look<T> {
         let Some(kept) = &found.value else { return Look::Nothing };
         let how = kept.judge(&found.generations, now);
-        if how == Use::No {
+        // What was kept without a tag would outlive that tag's invalidation.
+        if how == Use::No || !key.is_covered_by(&kept.tags) {
             return Look::Nothing;
         }
         let value = kept.value::<T>();
@@ -135,9 +152,23 @@ impl Keeper {
         Some((kept, Sought { value: Some(value), source: Source::Stale }))
     }
 
-    /// A turn to load beside others; `None` if there is none in time.
+    /// A turn to load beside others, if there is one at once.
+    pub(crate) fn turn_now(&self) -> Option<SemaphorePermit<'_>> {
+        self.direct.try_acquire().ok()
+    }
+
+    /// The same; `None` if there is none in time.
     pub(crate) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         timeout(self.patience, self.direct.acquire()).await.ok()?.ok()
+    }
+
+    /// Whether the store did not keep what it was lately given: then nobody spares another a load.
+    pub(crate) fn is_strained(&self) -> bool {
+        self.clock().now().0 < self.strained.load(Ordering::Relaxed)
+    }
+
+    fn strain(&self) {
+        self.strained.store(self.clock().now().plus(STRAIN).0, Ordering::Relaxed);
     }
 
     /// Puts what was loaded, and hands it to all who wait, and to those who come until the store has
@@ -148,20 +179,32 @@ impl Keeper {
         kept: &Arc<Kept>,
         ttl: Duration,
         leader: Option<Leader<Flown>>,
+        lease: Option<LeaseToken>,
     ) {
         let put = self.cache.put(key.name(), Arc::clone(kept), ttl);
         let flown = Flown::Kept { kept: Arc::clone(kept), stale: false };
-        let Some(leader) = leader else { return };
         match (put.now(), Handle::try_current()) {
             (Err(put), Ok(runtime)) => {
-                leader.share(flown);
+                if let Some(leader) = &leader {
+                    leader.share(flown);
+                }
+                let (keeper, name) = (Arc::clone(self), key.name().clone());
                 runtime.spawn(async move {
+                    if put.await.is_err() {
+                        keeper.strain();
+                        if let Some(lease) = lease {
+                            let _ = keeper.cache.release(&name, lease).await;
+                        }
+                    }
                     // Whether it is there or not, from now on everybody is to look.
-                    let _ = put.await;
                     drop(leader);
                 });
             }
-            _ => leader.land(flown),
+            _ => {
+                if let Some(leader) = leader {
+                    leader.land(flown);
+                }
+            }
         }
     }
 }
@@ -181,8 +224,11 @@ impl Keeper {
                     leader
                 };
                 let leaders: Vec<_> = flown.into_iter().map(share).collect();
+                let keeper = Arc::clone(self);
                 runtime.spawn(async move {
-                    let _ = put.await;
+                    if put.await.is_err() {
+                        keeper.strain();
+                    }
                     drop(leaders);
                 });
             }
@@ -211,9 +257,9 @@ impl<'a> Lease<'a> {
         Self { keeper, key, token }
     }
 
-    /// Something takes its place.
-    pub(crate) const fn replaced(&mut self) {
-        self.token = None;
+    /// Something is to take its place; whoever puts it gives back the lease if that fails.
+    pub(crate) const fn replaced(&mut self) -> Option<LeaseToken> {
+        self.token.take()
     }
 }
 

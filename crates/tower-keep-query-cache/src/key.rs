@@ -37,7 +37,7 @@ const QUERY: u8 = b'?';
 #[derive(Clone)]
 pub struct QueryKey {
     name: Name,
-    kind: Option<Box<str>>,
+    kind: Option<Tag>,
     tags: Vec<Tag>,
 }
 
@@ -74,13 +74,15 @@ impl QueryKey {
         Self { name, kind: None, tags: Vec::new() }
     }
 
-    /// Lets the entry be invalidated by this type, beside that of its name.
+    /// Lets the entry be invalidated by this type, beside that of its name. An entry that was kept
+    /// without it is not found.
     #[must_use]
     pub fn of_type(self, kind: &str) -> Self {
-        Self { kind: Some(kind.into()), ..self }
+        Self { kind: Some(Invalidate::Type(kind).as_tag()), ..self }
     }
 
-    /// Lets the entry be invalidated by this tag.
+    /// Lets the entry be invalidated by this tag. An entry that was kept without it is not found: all
+    /// who ask for the same thing should name the same tags.
     #[must_use]
     pub fn tag(mut self, tag: &str) -> Self {
         self.tags.push(Invalidate::Tag(tag).as_tag());
@@ -121,17 +123,25 @@ impl QueryKey {
 
     /// All that it can be invalidated by.
     pub(crate) fn all_tags(&self) -> Box<[Tag]> {
-        let named = self.name.kind_and_id().map(|(kind, _)| kind);
-        let kinds = [named, self.kind.as_deref()].into_iter().flatten();
-        let own = [Invalidate::Key(self).as_tag()];
-        let mut tags: Vec<Tag> = kinds
-            .map(|kind| Invalidate::Type(kind).as_tag())
-            .chain(own)
-            .chain(self.tags.iter().copied())
-            .collect();
+        let named = self.name.kind_and_id().map(|(kind, _)| Invalidate::Type(kind).as_tag());
+        let own = Invalidate::Key(self).as_tag();
+        let mut tags: Vec<Tag> =
+            named.into_iter().chain([own]).chain(self.chosen_tags().copied()).collect();
         tags.sort_unstable();
         tags.dedup();
         tags.into()
+    }
+
+    /// Whether an entry of this name, which has these tags, can be invalidated by all that this key can
+    /// be.
+    #[inline]
+    pub(crate) fn is_covered_by(&self, tags: &[Tag]) -> bool {
+        // What follows from the name all of them have.
+        self.chosen_tags().all(|tag| tags.binary_search(tag).is_ok())
+    }
+
+    fn chosen_tags(&self) -> impl Iterator<Item = &Tag> {
+        self.kind.iter().chain(&self.tags)
     }
 }
 

@@ -7,7 +7,7 @@
 //!    may be the same.
 //! 2. Values are written by serde as `MessagePack` with names, so that types may grow; in this process
 //!    they are kept as they are, and a hit there is an `Arc` cloned. What cannot be read any more
-//!    is a counted miss.
+//!    is a counted miss; what `MessagePack` cannot tell apart ([`Cacheable`]) comes out the same.
 //! 3. Of those who miss the same at the same time one loads, and the others share what it brings,
 //!    errors too, as an `Arc`. A loader that is dropped or panics frees those who wait, and stores
 //!    nothing. [A lease](QueryCacheBuilder::fill_lease) does the same among processes.
@@ -42,14 +42,21 @@
 //!
 //! 64 MiB in this process, values up to 1 MiB, near copies of a shared store's values for 5 s and
 //! only while the bus is live, jitter of a tenth, no stale values, nothing remembered of what does
-//! not exist, no lease; a caller waits 5 s for another's loader.
+//! not exist, no lease; a caller waits 5 s for another's loader, and what is stale is loaded anew
+//! within 60 s or by the next who asks.
 //!
 //! # When the store fails
 //!
 //! Values are loaded directly, at most 32 at the same time, and not kept; the store is waited for
-//! no longer than a command's deadline. A stale value is given in place of the loader's error where
-//! one is at hand. Invalidating fails, and says so: what it was about may be given again once the
-//! store is back, so do it over.
+//! no longer than a command's deadline. The same bound holds for a second after it has not kept what
+//! it was given, because it is full or is no primary any more.
+//!
+//! [Stale values](TtlClass::stale_if_error) help where the loader fails, not the store: near copies
+//! are used only while the bus is live, since nobody would know what was invalidated meanwhile. If
+//! both fail, the loader's error is told.
+//!
+//! Invalidating fails, and says so: what it was about may be given again once the store is back, so
+//! do it over.
 
 mod builder;
 mod cache;

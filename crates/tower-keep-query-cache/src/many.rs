@@ -1,6 +1,10 @@
 //! Several values at once.
 
-use std::{collections::HashMap, hash::Hash, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::Hash,
+    sync::Arc,
+};
 
 use tokio::time::Instant;
 use tower_keep_cache::{Found, Landed, Leader, Stamp, Turn};
@@ -13,7 +17,7 @@ use crate::{
     kept::{Cacheable, Kept},
     key::QueryKey,
     outcome::{INSTRUMENTS, QueryCacheOutcome, count_bypass},
-    want::Want,
+    want::{QUICK, Want},
 };
 
 /// How often those who wait in vain wait once more before they load by themselves.
@@ -163,7 +167,8 @@ impl QueryCache {
             return Ok(());
         }
         let keeper = &self.keeper;
-        let alone = bypass || misses.iter().any(|miss| miss.leader.is_none());
+        let alone =
+            bypass || keeper.is_strained() || misses.iter().any(|miss| miss.leader.is_none());
         let turn = if alone { keeper.turn().await } else { None };
         if alone && turn.is_none() {
             for leader in misses.into_iter().filter_map(|miss| miss.leader) {
@@ -173,8 +178,19 @@ impl QueryCache {
             return Err(LoadError::Busy);
         }
         let ids = misses.iter().filter_map(|miss| Some(items.get(miss.at)?.id.clone())).collect();
+        let since = Instant::now();
         let loaded = load(ids).await;
         drop(turn);
+        if !bypass && since.elapsed() > QUICK {
+            let tenants: HashSet<_> = misses
+                .iter()
+                .filter_map(|miss| Some(items.get(miss.at)?.key.tenant().clone()))
+                .collect();
+            for tenant in &tenants {
+                // Those who wait may have come after a purge elsewhere, of which nobody told us.
+                let _ = keeper.cache.generations(tenant).await;
+            }
+        }
         match loaded {
             Ok(values) => {
                 self.keep(items, misses, values.into_iter().collect(), class, bypass);
@@ -290,7 +306,7 @@ impl QueryCache {
 impl<K, T: Cacheable> Item<K, T> {
     /// Takes what was found, if it may be used as it is.
     fn take(&mut self, keeper: &Keeper, found: &Found<Kept>, source: Source) -> bool {
-        let Look::Fresh(value) = keeper.look(found, true) else { return false };
+        let Look::Fresh(value) = keeper.look(&self.key, found, true) else { return false };
         self.sought = Some(Sought { value, source });
         true
     }

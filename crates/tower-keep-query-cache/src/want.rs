@@ -2,7 +2,11 @@
 
 use std::{marker::PhantomData, sync::Arc, time::Duration};
 
-use tokio::{runtime::Handle, sync::SemaphorePermit, time::Instant};
+use tokio::{
+    runtime::Handle,
+    sync::SemaphorePermit,
+    time::{Instant, timeout},
+};
 use tower_keep_cache::{Found, Landed, Leader, Stamp, Turn};
 
 use crate::{
@@ -15,7 +19,7 @@ use crate::{
 };
 
 /// A loader that took less time than this has read nothing that others could know to be purged.
-const QUICK: Duration = Duration::from_millis(500);
+pub(crate) const QUICK: Duration = Duration::from_millis(500);
 
 /// What is wanted.
 pub(crate) struct Want<T> {
@@ -31,6 +35,12 @@ pub(crate) struct Want<T> {
 
 pub(crate) type Told<T, E> = Result<Sought<T>, LoadError<E>>;
 
+/// What was seen where it may be.
+enum Seen<'a, T> {
+    There(Sought<T>, Option<Arc<Kept>>),
+    Missing(Begun<'a>),
+}
+
 /// What a loader begins with.
 struct Begun<'a> {
     stamp: Stamp,
@@ -41,8 +51,8 @@ struct Begun<'a> {
     there: bool,
     /// Whether the store did not answer.
     bypass: bool,
-    /// Leave to load beside others.
-    turn: Option<SemaphorePermit<'a>>,
+    /// Whether another process is still making it.
+    theirs: bool,
 }
 
 impl<T: Cacheable> Want<T> {
@@ -56,7 +66,9 @@ impl<T: Cacheable> Want<T> {
         let deadline = Instant::now() + self.keeper.patience;
         loop {
             match self.keeper.flights.join(self.key.name().as_bytes()) {
-                Turn::Lead(leader) => return self.lead(Some(leader), load, reserve).await,
+                Turn::Lead(leader) => {
+                    return self.lead(Some(leader), deadline, load, reserve).await;
+                }
                 Turn::Alone => break,
                 Turn::Follow(mut follower) => {
                     let left = || deadline.saturating_duration_since(Instant::now());
@@ -76,7 +88,7 @@ impl<T: Cacheable> Want<T> {
                 }
             }
         }
-        self.lead(None, load, reserve).await
+        self.lead(None, deadline, load, reserve).await
     }
 
     /// Takes what another's loader brought, unless it is of no use here.
@@ -84,7 +96,7 @@ impl<T: Cacheable> Want<T> {
         match flown {
             Flown::Kept { kept, stale } => {
                 // Whoever came after a purge gets nothing that was loaded before it.
-                if self.keeper.is_gone(&self.key, kept) {
+                if self.keeper.is_gone(&self.key, kept) || !self.key.is_covered_by(&kept.tags) {
                     return None;
                 }
                 let source = if *stale { Source::Stale } else { Source::Shared };
@@ -101,82 +113,114 @@ impl<T: Cacheable> Want<T> {
         }
     }
 
-    /// Looks whether it is there by now, and loads it if it is not.
+    /// Looks whether it is there by now, and loads it if it is not. Others are waited for until
+    /// `deadline`.
     async fn lead<E, L, F>(
         self,
         leader: Option<Leader<Flown>>,
+        deadline: Instant,
         load: L,
-        mut reserve: Option<Arc<Kept>>,
+        reserve: Option<Arc<Kept>>,
     ) -> Told<T, E>
     where
         E: Send + Sync + 'static,
         L: FnOnce() -> F + Send + 'static,
         F: Future<Output = Result<Option<T>, E>> + Send + 'static,
     {
-        let keeper = Arc::clone(&self.keeper);
-        // Who loads by itself does not do so with all others who do.
-        let turn = if leader.is_none() { keeper.turn().await } else { None };
-        if leader.is_none() && turn.is_none() {
-            return Err(LoadError::Busy);
+        let keeper = &self.keeper;
+        // Only who loads for all in this process asks for a lease: the others would wait for it.
+        let lasting = leader.is_some().then_some(deadline);
+        let (mut seen, mut turn) = (self.see(lasting, reserve).await, None);
+        loop {
+            let begun = match seen {
+                Seen::Missing(begun) => begun,
+                Seen::There(sought, kept) => {
+                    let stale = sought.source == Source::Stale;
+                    land(leader, kept, stale);
+                    if stale {
+                        self.refresh(load);
+                    }
+                    return Ok(sought);
+                }
+            };
+            // Who loads beside others does not do so with all who do.
+            let beside = leader.is_none() || begun.bypass || begun.theirs || keeper.is_strained();
+            if beside && turn.is_none() {
+                turn = keeper.turn_now();
+            }
+            if !beside || turn.is_some() {
+                return self.load(leader, load, begun, turn).await;
+            }
+            drop(begun.lease);
+            turn = keeper.turn().await;
+            if turn.is_none() {
+                if let Some(leader) = leader {
+                    leader.land(Flown::Busy);
+                }
+                return Err(LoadError::Busy);
+            }
+            // Who had the turn before may have loaded just this.
+            seen = self.see(None, begun.reserve).await;
         }
+    }
+
+    /// Looks in this process and then in the store. If there is a time until when another process is
+    /// to be waited for, the lease to make it is asked for.
+    async fn see(&self, lasting: Option<Instant>, mut reserve: Option<Arc<Kept>>) -> Seen<'_, T> {
+        let (keeper, name) = (&self.keeper, self.key.name());
         // Somebody may have landed since this was looked for.
-        let mut found = keeper.cache.peek(self.key.name());
-        let mut source = Source::Near;
-        let mut bypass = false;
+        let (mut found, mut source) = (keeper.cache.peek(name), Source::Near);
         loop {
             if let Some(found) = &found {
                 let kept = found.value.clone();
-                match keeper.look::<T>(found, self.absent_will_do) {
-                    Look::Fresh(value) => {
-                        land(leader, kept, false);
-                        return Ok(Sought { value, source });
-                    }
+                match keeper.look::<T>(&self.key, found, self.absent_will_do) {
+                    Look::Fresh(value) => return Seen::There(Sought { value, source }, kept),
                     Look::Stale(value) if !self.anew => {
-                        land(leader, kept, true);
-                        self.refresh(load);
-                        return Ok(Sought { value, source: Source::Stale });
+                        return Seen::There(Sought { value, source: Source::Stale }, kept);
                     }
                     Look::Stale(_) | Look::Reserve => reserve = kept,
                     Look::Nothing => {}
                 }
             }
-            if bypass || keeper.cache.is_memory() || source == Source::Store {
+            if source == Source::Store || keeper.cache.is_memory() {
                 break;
             }
             source = Source::Store;
-            found = self.ask().await;
-            bypass = found.is_none();
+            found = self.ask(lasting).await;
         }
         let lease = found.as_ref().map_or_else(Default::default, |found| found.lease.clone());
-        let begun = Begun {
+        Seen::Missing(Begun {
             stamp: match &found {
                 Some(found) => found.generations.stamp(),
                 None => keeper.cache.known(self.key.tenant()).stamp(),
             },
-            lease: Lease::of(&keeper, &self.key, &lease),
+            theirs: lease == tower_keep_cache::Lease::Theirs,
+            lease: Lease::of(keeper, &self.key, &lease),
             reserve,
+            bypass: found.is_none(),
             there: found.is_some_and(|found| found.value.is_some()),
-            bypass,
-            turn,
-        };
-        self.load(leader, load, begun).await
+        })
     }
 
     /// What the store has, or what another process has made of it meanwhile; `None` if the store did
     /// not answer.
-    async fn ask(&self) -> Option<Found<Kept>> {
+    async fn ask(&self, lasting: Option<Instant>) -> Option<Found<Kept>> {
         use tower_keep_cache::Lease;
         let (keeper, name) = (&self.keeper, self.key.name());
         let told = async {
+            let Some(deadline) = lasting else { return keeper.cache.look(name).await };
             let mut found = keeper.cache.get(name).await?;
             if let (Lease::Taken(_), Look::Nothing) =
-                (&found.lease, keeper.look::<T>(&found, self.absent_will_do))
+                (&found.lease, keeper.look::<T>(&self.key, &found, self.absent_will_do))
             {
                 // What was purged makes room.
                 found = keeper.cache.claim(name, found).await;
             }
             match found.lease {
-                Lease::Theirs => keeper.cache.wait(name, keeper.patience).await,
+                Lease::Theirs => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    keeper.cache.wait(name, left).await
+                }
                 _ => Ok(found),
             }
         };
@@ -193,6 +237,7 @@ impl<T: Cacheable> Want<T> {
         leader: Option<Leader<Flown>>,
         load: L,
         mut begun: Begun<'_>,
+        turn: Option<SemaphorePermit<'_>>,
     ) -> Told<T, E>
     where
         E: Send + Sync + 'static,
@@ -200,26 +245,17 @@ impl<T: Cacheable> Want<T> {
         F: Future<Output = Result<Option<T>, E>> + Send + 'static,
     {
         let keeper = &self.keeper;
-        if begun.bypass && begun.turn.is_none() {
-            begun.turn = keeper.turn().await;
-        }
-        if begun.bypass && begun.turn.is_none() {
-            if let Some(leader) = leader {
-                leader.land(Flown::Busy);
-            }
-            return Err(LoadError::Busy);
-        }
         let since = Instant::now();
         let loaded = load().await;
-        drop(begun.turn.take());
+        drop(turn);
         let value = match loaded {
             Ok(value) => value.map(Arc::new),
             Err(error) => return self.fail(leader, Arc::new(error), begun.reserve.take()),
         };
         let kept = Arc::new(keeper.make(&self.key, &self.class, value.as_ref(), begun.stamp));
-        let waited_for = leader.as_ref().is_some_and(|leader| leader.followers() > 0);
-        if waited_for && !begun.bypass && since.elapsed() > QUICK {
-            // Those who wait may have come after a purge elsewhere, of which nobody told us.
+        if !begun.bypass && since.elapsed() > QUICK {
+            // Those who wait, or come until it is stored, may do so after a purge elsewhere, of which
+            // nobody told us.
             let _ = keeper.cache.generations(self.key.tenant()).await;
         }
         let told = Ok(Sought { value, source: Source::Loaded });
@@ -230,8 +266,7 @@ impl<T: Cacheable> Want<T> {
             return told;
         }
         if let Some(ttl) = keeper.keep_for(&kept, &self.class).filter(|_| !begun.bypass) {
-            begun.lease.replaced();
-            keeper.put(&self.key, &kept, ttl, leader);
+            keeper.put(&self.key, &kept, ttl, leader, begun.lease.replaced());
             return told;
         }
         if begun.there && !begun.bypass {
@@ -260,7 +295,7 @@ impl<T: Cacheable> Want<T> {
     }
 
     /// Loads it anew beside its use, unless somebody does already.
-    pub(crate) fn refresh<E, L, F>(self, load: L)
+    pub(crate) fn refresh<E, L, F>(&self, load: L)
     where
         E: Send + Sync + 'static,
         L: FnOnce() -> F + Send + 'static,
@@ -270,10 +305,19 @@ impl<T: Cacheable> Want<T> {
         let Turn::Lead(leader) = self.keeper.flights.join(self.key.name().as_bytes()) else {
             return;
         };
-        let again = Self { anew: true, ..self };
+        let again = Self {
+            keeper: Arc::clone(&self.keeper),
+            key: self.key.clone(),
+            class: self.class.clone(),
+            anew: true,
+            ..*self
+        };
         // Boxed, because loading may end in refreshing.
         let task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
-            if again.lead(Some(leader), load, None).await.is_err() {
+            let deadline = Instant::now() + again.keeper.patience;
+            let at_most = again.keeper.refresh_timeout;
+            let told = timeout(at_most, again.lead(Some(leader), deadline, load, None)).await;
+            if !matches!(told, Ok(Ok(_))) {
                 tracing::debug!("what is stale could not be loaded anew");
             }
         });

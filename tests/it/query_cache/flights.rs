@@ -5,12 +5,12 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{sync::Barrier, task::JoinSet};
 use tower_keep_query_cache::{Invalidate, LoadError, QueryKey, Source};
-use tower_keep_tests::wait_until;
+use tower_keep_tests::{prompt_once, wait_until};
 
 use super::place::{PATIENT, Place, Process, class, key};
 use crate::limit_store::site::Kind;
@@ -90,6 +90,52 @@ async fn who_only_gets_keeps_nobody_waiting() {
         let there = site.command(&["EXISTS", &key("got").spell()]).await;
         assert_eq!(there.int(), 0, "no lease");
         assert_eq!(other.load(&key("got"), 1).await, (1, Source::Loaded));
+    }
+}
+
+/// Who has waited in vain for another's loader here does not wait as long for that of another process,
+/// and holds no turn meanwhile.
+#[tokio::test]
+async fn nobody_waits_twice_for_others() {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    for kind in Kind::SINGLE {
+        let site = crate::limit_store::site::Site::start(kind).await;
+        let config = tower_keep::RedisConfig::from_url(&site.url()).unwrap().with_timeout(PATIENT);
+        let one = Arc::new(
+            Process::with(config, |it| {
+                it.fill_lease(PATIENT).patience(PATIENCE).max_direct_loads(2)
+            })
+            .await,
+        );
+        let other = leasing(&site.url()).await;
+        let mut round = 0;
+        prompt_once(async || {
+            round += 1;
+            let key = key(format_args!("vain-{round}"));
+            let hang = async |process: &Arc<Process>| {
+                let (cache, asked) = (process.cache.clone(), key.clone());
+                let hang = std::future::pending::<Result<u64, String>>;
+                let task =
+                    tokio::spawn(async move { cache.get_or_load(&asked, &class(), hang).await });
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                task
+            };
+            // The other process has the lease; here one waits for it, and more for that one.
+            let elsewhere = hang(&other).await;
+            let here = hang(&one).await;
+            let begun = Instant::now();
+            let mut waiting = JoinSet::new();
+            for _ in 0..10 {
+                let (one, key) = (Arc::clone(&one), key.clone());
+                waiting.spawn(async move { one.load(&key, 1).await.0 });
+            }
+            assert_eq!(waiting.join_all().await, [1; 10]);
+            let took = begun.elapsed();
+            elsewhere.abort();
+            here.abort();
+            took < PATIENCE + PATIENCE / 2
+        })
+        .await;
     }
 }
 

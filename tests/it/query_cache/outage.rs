@@ -10,10 +10,11 @@ use std::{
 
 use tokio::task::JoinSet;
 use tower_keep::RedisConfig;
-use tower_keep_query_cache::{Invalidate, LoadError, Source};
+use tower_keep_query_cache::{Invalidate, LoadError, QueryCacheBuilder, Source};
 use tower_keep_tests::{Flavor, Server, prompt_once, wait_until};
 
 use super::place::{PATIENT, Process, class, key, tenant};
+use crate::limit_store::site::{Kind, Site};
 
 /// Longer than usual: a slow machine must not be taken for a fault.
 const DEADLINE: Duration = Duration::from_millis(200);
@@ -46,6 +47,26 @@ async fn flood(process: &Arc<Process>, name: &'static str, most: usize) -> usize
     }
     flood.join_all().await;
     peak.load(Ordering::SeqCst)
+}
+
+/// A store that answers and keeps nothing spares nobody a load.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn while_the_store_is_full_not_too_many_load_at_once() {
+    for kind in Kind::SINGLE {
+        let site = Site::start(kind).await;
+        let config = RedisConfig::from_url(&site.url()).unwrap().with_timeout(PATIENT);
+        let set = |it: QueryCacheBuilder| it.max_direct_loads(DIRECT).patience(PATIENT);
+        let process = Arc::new(Process::with(config, set).await);
+        process.load(&key("before"), 1).await;
+        process.is_stored(&key("before"), 1).await;
+        site.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
+        // It is found out by what it refuses.
+        let bounded = wait_until(PATIENT, || async { flood(&process, "full", 40).await <= DIRECT });
+        assert!(bounded.await, "{}: too many at once", kind.name());
+        site.command(&["CONFIG", "SET", "maxmemory", "0"]).await;
+        process.clock.advance(Duration::from_secs(1));
+        assert!(flood(&process, "roomy", 40).await > DIRECT, "{}: it keeps again", kind.name());
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

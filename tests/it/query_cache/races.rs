@@ -9,11 +9,56 @@ use std::{
 };
 
 use tokio::task::JoinSet;
+use tower_keep::RedisConfig;
 use tower_keep_query_cache::Invalidate;
 
 use super::place::{PATIENT, Place, Process, class, key, tenant};
+use crate::limit_store::site::Kind;
 
 const ROUNDS: u64 = 1000;
+
+/// A process that hears nothing is told by the store what was invalidated while it loaded for long:
+/// what it brings is given to nobody who asks later.
+#[tokio::test]
+async fn what_was_invalidated_during_a_long_load_is_not_kept_where_nothing_is_heard() {
+    for kind in Kind::SINGLE {
+        let place = Place::start(kind).await;
+        let site = place.site.as_ref().unwrap();
+        let config = RedisConfig::from_url(&site.url()).unwrap().with_timeout(PATIENT);
+        let deaf = Process::with(config.with_pubsub(false), |it| it).await;
+        // While it loads, the other one invalidates.
+        let change = || {
+            let other = Arc::clone(&place.other);
+            async move {
+                let what = Invalidate::Type("thing");
+                other.cache.invalidate(&tenant("acme"), what).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(600)).await;
+            }
+        };
+        let (one, many) = (key("one"), key("many"));
+        let changed = change();
+        let load = move || async move {
+            changed.await;
+            Ok::<_, String>(1_u64)
+        };
+        assert_eq!(*deaf.cache.get_or_load(&one, &class(), load).await.unwrap(), 1);
+        let load = |_| {
+            let changed = change();
+            async move {
+                changed.await;
+                Ok::<_, String>([(1, 2_u64)])
+            }
+        };
+        let found = deaf.cache.get_many_or_load([(1, many.clone())], &class(), load).await;
+        assert_eq!(found.unwrap()[0].value.as_deref(), Some(&2));
+        // What is written is written by now.
+        deaf.load(&key("last"), 3).await;
+        deaf.is_stored(&key("last"), 3).await;
+        for key in [one, many] {
+            assert_eq!(site.command(&["EXISTS", &key.spell()]).await.int(), 0, "{}", kind.name());
+        }
+    }
+}
 
 /// What the database holds; a look at it takes a while.
 #[derive(Default)]

@@ -40,6 +40,26 @@ async fn what_could_not_be_loaded_anew_is_tried_again() {
     site.is(&key(1), 1, Source::Near).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_loader_that_never_ends_is_given_up() {
+    let site = Site::with(
+        |it| it.refresh_timeout(30 * SECOND),
+        |class| class.stale_while_revalidate(10 * SECOND),
+    );
+    site.is(&key(1), 0, Source::Loaded).await;
+    site.clock.advance(105 * SECOND);
+    let hang = std::future::pending::<Result<usize, String>>;
+    let stale = site.cache.get_or_load(&key(1), &site.class, hang).await.unwrap();
+    assert_eq!(stale.source, Source::Stale);
+    tokio::time::sleep(29 * SECOND).await;
+    site.is(&key(1), 0, Source::Stale).await;
+    assert_eq!(site.loads(), 1, "it is still on its way");
+    tokio::time::sleep(2 * SECOND).await;
+    site.is(&key(1), 0, Source::Stale).await;
+    until(|| site.loads() == 2).await;
+    site.is(&key(1), 1, Source::Near).await;
+}
+
 #[tokio::test]
 async fn what_is_stale_stands_in_for_an_error() {
     let site = Site::new(|class| class.stale_if_error(50 * SECOND));
@@ -138,6 +158,19 @@ async fn values_are_put_got_and_removed() {
     cache.put(&key(1), class, "a".to_owned()).await.unwrap();
     cache.remove(&key(1)).await.unwrap();
     assert!(cache.get::<String>(&key(1)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_is_as_long_as_may_be_is_kept() {
+    let site = Site::with(|it| it.max_entry_bytes(1 << 20), |class| class);
+    // As `MessagePack`, a text of this length has five bytes before it.
+    let put = async |len: usize| {
+        let text = "a".repeat(len - 5);
+        site.cache.put(&key(1), &site.class, text).await.unwrap()
+    };
+    assert_eq!(put(1 << 20).await, Put::Stored);
+    assert!(site.cache.get::<String>(&key(1)).await.unwrap().is_some());
+    assert_eq!(put((1 << 20) + 1).await, Put::TooLarge);
 }
 
 #[tokio::test]

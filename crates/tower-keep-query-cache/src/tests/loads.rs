@@ -164,6 +164,35 @@ async fn what_was_invalidated_while_it_was_loaded_is_for_those_who_asked_before(
     }
 }
 
+/// One asks for the same thing by fewer tags than another.
+#[tokio::test]
+async fn what_was_kept_without_a_tag_does_not_outlive_its_invalidation() {
+    type Add = fn(QueryKey) -> QueryKey;
+    for (add, what) in [
+        ((|key| key.tag("tag")) as Add, Invalidate::Tag("tag")),
+        (|key| key.of_type("kind"), Invalidate::Type("kind")),
+    ] {
+        let tagged = add(key(1));
+        let site = Site::new(|class| class);
+        site.is(&key(1), 0, Source::Loaded).await;
+        site.is(&tagged, 1, Source::Loaded).await;
+        // What has more will do.
+        site.is(&key(1), 1, Source::Near).await;
+        site.is(&tagged, 1, Source::Near).await;
+        site.cache.invalidate(&acme(), what).await.unwrap();
+        site.is(&key(1), 2, Source::Loaded).await;
+        assert!(site.cache.get::<usize>(&tagged).await.unwrap().is_none());
+        // Nor is it shared.
+        let (tell, leader) = begin(&site, &key(2)).await;
+        let waiting = follow(&site, &add(key(2)), 5).await;
+        tell.send(Ok(7)).unwrap();
+        leader.await.unwrap().unwrap();
+        for told in waiting.join_all().await {
+            assert_eq!(*told.unwrap(), 103);
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_is_somebody_elses_is_not_invalidated() {
     let site = Site::new(|class| class);
