@@ -17,7 +17,7 @@ use tower_keep::{
     AiCacheLayer, AiCacheLayerBuilder, AiCacheOutcome, AiCacheStatus as Status, Caller, Config,
     CostUnit, Keep, Principal, ResponseBody, Rule, TenantId, ai::BypassReason,
 };
-use tower_keep_tests::{Flavor, Server, Value, wait_until};
+use tower_keep_tests::{Flavor, Server, Value, prompt_once, wait_until};
 
 use crate::cache_redis::process::sent;
 
@@ -213,27 +213,34 @@ async fn the_server_holds_no_prompt_and_every_key_ends() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flush_reaches_the_other_process() {
     for flavor in Flavor::ALL {
-        let server = Server::start(flavor).await;
-        let mock = Mock::default();
-        let [one, other] = [keep(&server.url(), &[]).await, keep(&server.url(), &[]).await];
-        let [one, other] = [one, other].map(|keep| keep.ai_cache().build().unwrap());
-        let sites = [site(&one, &mock), site(&other, &mock)];
-        for (i, model) in [None, Some("gpt:4o")].into_iter().enumerate() {
-            for site in &sites {
-                ask(site, chat("hi", false)).await;
-            }
-            assert_eq!(mock.calls(), 1 + i as u64);
-            let (acme, answers) = (TenantId::new("acme").unwrap(), one.answers());
-            match model {
-                None => answers.flush(&acme).await.unwrap(),
-                Some(model) => answers.flush_model(&acme, model).await.unwrap(),
-            }
-            let flushed = Instant::now();
-            let misses = async || ask(&sites[1], chat("hi", false)).await.0.status == Status::Miss;
-            assert!(wait_until(PATIENCE, misses).await);
-            assert!(flushed.elapsed() < Duration::from_millis(1500), "{flavor}");
-        }
+        prompt_once(async || flush(flavor).await < Duration::from_millis(1500)).await;
     }
+}
+
+/// How long it takes until the other process asks anew.
+async fn flush(flavor: Flavor) -> Duration {
+    let server = Server::start(flavor).await;
+    let mock = Mock::default();
+    let [one, other] = [keep(&server.url(), &[]).await, keep(&server.url(), &[]).await];
+    let [one, other] = [one, other].map(|keep| keep.ai_cache().build().unwrap());
+    let sites = [site(&one, &mock), site(&other, &mock)];
+    let mut slowest = Duration::ZERO;
+    for (i, model) in [None, Some("gpt:4o")].into_iter().enumerate() {
+        for site in &sites {
+            ask(site, chat("hi", false)).await;
+        }
+        assert_eq!(mock.calls(), 1 + i as u64);
+        let (acme, answers) = (TenantId::new("acme").unwrap(), one.answers());
+        match model {
+            None => answers.flush(&acme).await.unwrap(),
+            Some(model) => answers.flush_model(&acme, model).await.unwrap(),
+        }
+        let flushed = Instant::now();
+        let misses = async || ask(&sites[1], chat("hi", false)).await.0.status == Status::Miss;
+        assert!(wait_until(PATIENCE, misses).await);
+        slowest = slowest.max(flushed.elapsed());
+    }
+    slowest
 }
 
 /// What is flushed still lies there; that is no reason for each process to ask.

@@ -114,20 +114,28 @@ async fn a_known_denial_ends_when_the_window_does() {
             .expose_decision(true)
             .build()
             .unwrap();
-        for _ in 0..3 {
+        let mut judged = 0;
+        for _ in 0..50 {
             becomes(&layer, "acme", "42", RateLimitOutcome::DeniedKnown).await;
             let denied = answer(&layer, request("acme", "42", "/x")).await;
+            if denied.status() != StatusCode::TOO_MANY_REQUESTS {
+                // The window has ended between the two.
+                continue;
+            }
             let Some(decision) = denied.extensions().get::<tower_keep::RateLimitDecision>() else {
                 panic!("no decision");
             };
             let told = decision.rules[0].wait;
-            if denied.status() == StatusCode::TOO_MANY_REQUESTS {
-                assert!(told.unwrap() <= WINDOW + Duration::from_millis(1), "{told:?}");
-                assert_eq!(denied.headers()["retry-after"], "1");
-                sleep(told.unwrap()).await;
-            }
+            assert!(told.unwrap() <= WINDOW + Duration::from_millis(1), "{told:?}");
+            assert_eq!(denied.headers()["retry-after"], "1");
+            sleep(told.unwrap()).await;
             assert_eq!(outcome(&layer, "acme", "42").await, RateLimitOutcome::Allowed);
+            judged += 1;
+            if judged == 3 {
+                break;
+            }
         }
+        assert_eq!(judged, 3, "the window is always over at once");
     }
 }
 
@@ -248,10 +256,8 @@ async fn a_block_holds_everywhere_until_it_ends_or_is_ended() {
                 let refused = answer(layer, request("acme", "42", "/x")).await;
                 assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
                 assert_eq!(refused.extensions().get(), Some(&RateLimitOutcome::Blocked));
-                assert!(
-                    ["89", "90", "91"]
-                        .contains(&refused.headers()["retry-after"].to_str().unwrap())
-                );
+                let wait: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+                assert!((60..=91).contains(&wait), "{wait}");
                 assert!(!refused.headers().contains_key("ratelimit"));
             }
             assert_eq!(outcome(layer, "acme", "43").await, RateLimitOutcome::Allowed);
@@ -268,7 +274,7 @@ async fn a_block_holds_everywhere_until_it_ends_or_is_ended() {
         becomes(&there, "acme", "42", RateLimitOutcome::Allowed).await;
 
         let tenant = caller("acme", "");
-        there.limits().block(&tenant, Duration::from_millis(400)).await.unwrap();
+        there.limits().block(&tenant, Duration::from_secs(3)).await.unwrap();
         assert_eq!(outcome(&here, "acme", "43").await, RateLimitOutcome::Blocked);
         assert_eq!(outcome(&here, "other", "43").await, RateLimitOutcome::Allowed);
         becomes(&here, "acme", "43", RateLimitOutcome::Allowed).await;

@@ -185,7 +185,7 @@ async fn random_faults_for_a_while() {
         told.untold,
     );
     assert_eq!(told.wrong, 0, "wrong answers");
-    assert!(told.answered > begun.elapsed().as_secs() * PER_SECOND / 2, "the load fell asleep");
+    assert!(told.answered > begun.elapsed().as_secs() * PER_SECOND / 3, "the load fell asleep");
     assert_eq!(told.untold, 0, "messages were missed and nobody was told");
     assert!(after[0] > before[0], "not counted by the server after the last fault");
     assert!(after[1] > before[1], "the bus is dumb after the last fault");

@@ -22,17 +22,14 @@ async fn a_killed_subscriber_comes_back_with_a_gap() {
         let server = Server::start(flavor).await;
         let (_connection, bus) = process(config(&server.url())).await;
         let mut events = bus.events();
-        reaches(&bus, BusState::Live).await;
-        drain(&mut events).await;
         for _ in 0..3 {
+            reaches(&bus, BusState::Live).await;
+            drain(&mut events).await;
             let killed = server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).await.unwrap();
             assert_eq!(killed.int(), 1);
             assert_eq!(next(&mut events).await, BusEvent::Gap, "told when it is lost");
             assert_eq!(next(&mut events).await, BusEvent::Gap, "and when it is back");
-            reaches(&bus, BusState::Live).await;
-            publish(&bus, 1, b"again").await;
-            let (heard, gaps) = message(&mut events).await;
-            assert_eq!((&heard.payload[..], gaps), (&b"again"[..], 0));
+            heard_again(&bus, &mut events).await;
         }
     }
 }
@@ -93,19 +90,24 @@ async fn a_link_that_is_silently_dead_is_noticed() {
 async fn who_falls_behind_is_told() {
     let server = Server::start(Flavor::Redis).await;
     let (_connection, bus) = process(config(&server.url())).await;
-    let (mut slow, mut quick) = (bus.events(), bus.events());
-    reaches(&bus, BusState::Live).await;
-    drain(&mut slow).await;
-    drain(&mut quick).await;
-    for number in 0..1100_u16 {
-        publish(&bus, 1, &number.to_be_bytes()).await;
-        let (heard, gaps) = message(&mut quick).await;
-        assert_eq!((&heard.payload[..], gaps), (&number.to_be_bytes()[..], 0));
-    }
-    let (heard, gaps) = message(&mut slow).await;
-    assert_eq!(gaps, 1);
-    assert_eq!(heard.payload[..], (1100_u16 - 1024).to_be_bytes());
-    assert_eq!(message(&mut slow).await.1, 0);
+    prompt_once(async || {
+        reaches(&bus, BusState::Live).await;
+        let (mut slow, mut quick) = (bus.events(), bus.events());
+        drain(&mut slow).await;
+        drain(&mut quick).await;
+        for number in 0..1100_u16 {
+            publish(&bus, 1, &number.to_be_bytes()).await;
+            // A link that is not served for half a second is lost, and everybody is told of that.
+            let BusEvent::Message(heard) = next(&mut quick).await else { return false };
+            assert_eq!(heard.payload[..], number.to_be_bytes());
+        }
+        let (heard, gaps) = message(&mut slow).await;
+        assert_eq!(gaps, 1);
+        assert_eq!(heard.payload[..], (1100_u16 - 1024).to_be_bytes());
+        assert_eq!(message(&mut slow).await.1, 0);
+        true
+    })
+    .await;
 }
 
 /// The node it listens to dies: another one is heard within moments.

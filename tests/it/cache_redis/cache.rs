@@ -142,17 +142,22 @@ async fn a_hit_is_one_command_and_generations_are_read_now_and_then() {
         assert!(more as u128 <= most, "{more} in {:?}", begun.elapsed());
 
         let text = Text { words: "new".into(), stamp: Stamp::default(), tag: tag("a") };
-        monitor.drain().await;
+        // Generations are read when their time has come, beside what else is asked.
+        let mut commands = async || {
+            let all = sent(&mut monitor).await.into_iter();
+            all.filter(|name| name != "HMGET" && name != "HGETALL").collect::<Vec<_>>()
+        };
+        commands().await;
         it.cache.put(&name, Arc::new(text), MINUTE).await.unwrap();
-        assert_eq!(sent(&mut monitor).await, ["SET"]);
+        assert_eq!(commands().await, ["SET"]);
         it.cache.purge(&acme, &Purge::tags([tag("a"), tag("b")])).await.unwrap();
-        assert_eq!(sent(&mut monitor).await, ["EVALSHA"]);
+        assert_eq!(commands().await, ["EVALSHA"]);
         it.cache.get(&other).await.unwrap();
-        monitor.drain().await;
+        commands().await;
         for _ in 0..100 {
             it.cache.peek(&other);
         }
-        assert_eq!(sent(&mut monitor).await.len(), 0);
+        assert_eq!(commands().await.len(), 0);
     }
 }
 
@@ -190,13 +195,18 @@ async fn a_read_is_one_write_to_the_socket() {
         let name = named(&tenant("acme"), "a");
         it.fill(&name, "text", tag("a")).await;
         it.connection.bulk().require().await.unwrap();
-        let before = proxy.client_writes();
-        for _ in 0..100 {
-            assert!(it.cache.get(&name).await.unwrap().value.is_some());
-        }
-        let writes = proxy.client_writes() - before;
-        println!("{flavor}: {writes} writes for 100 hits");
-        assert_eq!(writes, 100);
+        prompt_once(async || {
+            let before = proxy.client_writes();
+            for _ in 0..100 {
+                assert!(it.cache.get(&name).await.unwrap().value.is_some());
+            }
+            let writes = proxy.client_writes() - before;
+            println!("{flavor}: {writes} writes for 100 hits");
+            // Now and then one is a probe's.
+            assert!((100..=102).contains(&writes), "{writes}");
+            writes == 100
+        })
+        .await;
     }
 }
 
@@ -212,6 +222,7 @@ async fn another_process_sees_a_purge() {
             let mut round = 0;
             let mut took = Duration::ZERO;
             prompt_once(async || {
+                took = Duration::ZERO;
                 for soft in [true, false] {
                     round += 1;
                     let name = named(&acme, &round.to_string());

@@ -2,7 +2,7 @@
 
 use tower_keep::RedisConfig;
 use tower_keep_cache::store::{SharedStore as _, ToldGenerations};
-use tower_keep_tests::{Flavor, Proxy, Server};
+use tower_keep_tests::{Flavor, Proxy, Server, prompt_once};
 
 use super::process::{PATIENT, Process, sent, tag, tenant};
 use crate::limit_store::site::{Kind, Site};
@@ -71,19 +71,25 @@ async fn a_read_of_both_is_one_write() {
         let key = "cache:acme:test:a";
         it.write(key, b"blob").await.unwrap();
         let known = it.generations(&acme).await.stamp();
-        let before = proxy.client_writes();
-        for _ in 0..TIMES {
-            let told = it.ask(Some(key), None, Some((&acme, Some(known)))).await.unwrap();
-            assert_eq!(told.generations, Some(ToldGenerations::Unchanged));
-        }
-        let writes = proxy.client_writes() - before;
-        println!("{flavor}: {writes} writes for {TIMES} reads of an entry and generations");
-        assert_eq!(writes, TIMES);
-        let before = proxy.client_writes();
-        for _ in 0..TIMES {
-            it.read(key).await.unwrap();
-        }
-        assert_eq!(proxy.client_writes() - before, TIMES);
+        prompt_once(async || {
+            let before = proxy.client_writes();
+            for _ in 0..TIMES {
+                let told = it.ask(Some(key), None, Some((&acme, Some(known)))).await.unwrap();
+                assert_eq!(told.generations, Some(ToldGenerations::Unchanged));
+            }
+            let both = proxy.client_writes() - before;
+            println!("{flavor}: {both} writes for {TIMES} reads of an entry and generations");
+            let before = proxy.client_writes();
+            for _ in 0..TIMES {
+                it.read(key).await.unwrap();
+            }
+            let one = proxy.client_writes() - before;
+            // Now and then one is a probe's.
+            let nearly = TIMES..=TIMES + 2;
+            assert!(nearly.contains(&both) && nearly.contains(&one), "{both} and {one}");
+            both == TIMES && one == TIMES
+        })
+        .await;
         assert!(!it.store.is_live(), "nobody would tell");
     }
 }

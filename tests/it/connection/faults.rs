@@ -10,34 +10,40 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tower_keep_redis::{Connection, ConnectionState, ErrorClass};
-use tower_keep_tests::{Flavor, Server, wait_until};
+use tower_keep_tests::{Flavor, Server, prompt_once, wait_until};
 
-use super::{DEADLINE, class, config, connected, count, incr, is_up, ms};
+use super::{DEADLINE, PATIENT, PROMISED, class, config, connected, count, incr, known, ms, works};
 
 #[tokio::test]
 async fn down_at_start_is_refused_at_once_and_heals() {
-    let mut server = Server::start(Flavor::Redis).await;
-    server.kill();
-    let quick = config(&server.url()).with_connect_timeout(ms(300));
-    let connection = Connection::connect(quick).unwrap();
-    assert_eq!(connection.state(), ConnectionState::Connecting);
-    for _ in 0..20 {
+    prompt_once(async || {
+        let mut server = Server::start(Flavor::Redis).await;
+        server.kill();
+        let quick = config(&server.url()).with_connect_timeout(ms(300));
+        let connection = Connection::connect(quick).unwrap();
+        assert_eq!(connection.state(), ConnectionState::Connecting);
+        let mut slowest = Duration::ZERO;
+        for _ in 0..20 {
+            let begun = Instant::now();
+            assert_eq!(class(&incr(&connection, "n").await), Some(ErrorClass::NotSent));
+            slowest = slowest.max(begun.elapsed());
+            sleep(ms(5)).await;
+        }
         let begun = Instant::now();
-        assert_eq!(class(&incr(&connection, "n").await), Some(ErrorClass::NotSent));
-        assert!(begun.elapsed() < ms(50), "{:?}", begun.elapsed());
-        sleep(ms(5)).await;
-    }
-    let begun = Instant::now();
-    let error = connection.require().await.unwrap_err();
-    assert_eq!(error.class(), ErrorClass::NotSent);
-    assert!(error.message().contains("refused"), "{error}");
-    assert!((ms(300)..ms(2000)).contains(&begun.elapsed()));
-    assert_eq!(connection.state(), ConnectionState::Down);
-    assert!(connection.last_error().unwrap().message().contains("refused"));
+        let error = connection.require().await.unwrap_err();
+        let told = begun.elapsed();
+        assert_eq!(error.class(), ErrorClass::NotSent);
+        assert!(error.message().contains("refused"), "{error}");
+        assert!((ms(300)..PATIENT).contains(&told), "{told:?}");
+        assert_eq!(connection.state(), ConnectionState::Down);
+        assert!(connection.last_error().unwrap().message().contains("refused"));
 
-    server.restart().await;
-    assert!(wait_until(ms(1000), || is_up(&connection)).await);
-    assert_eq!(incr(&connection, "n").await.unwrap(), 1);
+        server.restart().await;
+        let back = known(&connection, true).await;
+        assert_eq!(incr(&connection, "n").await.unwrap(), 1);
+        slowest < ms(50) && told < ms(2000) && back < PROMISED
+    })
+    .await;
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -46,11 +52,12 @@ enum Fault {
     Pause,
 }
 
-/// Eight callers, 1.5 s of outage: how long each call took, and how long until it was back.
-async fn outage(fault: Fault) {
+/// Eight callers, 1.5 s of outage: how long each call took, and how long until it was back. Answers
+/// whether all was as quick as promised.
+async fn outage(fault: Fault) -> bool {
     let mut server = Server::start(Flavor::Redis).await;
     let connection = connected(config(&server.url()).with_timeout(DEADLINE)).await;
-    incr(&connection, "n").await.unwrap();
+    works(&connection).await;
     let mut callers = JoinSet::new();
     for _ in 0..8 {
         let connection = connection.clone();
@@ -73,9 +80,7 @@ async fn outage(fault: Fault) {
         Fault::Kill => server.kill(),
         Fault::Pause => server.pause(),
     }
-    let noticed = wait_until(ms(1000), || async { !connection.is_available() }).await;
-    let noticed = noticed.then(|| failed.elapsed());
-    assert!(noticed.is_some(), "the breaker did not open");
+    let noticed = known(&connection, false).await;
     let mut open = Vec::new();
     for _ in 0..500 {
         let begun = Instant::now();
@@ -90,10 +95,8 @@ async fn outage(fault: Fault) {
         Fault::Kill => server.restart().await,
         Fault::Pause => server.resume(),
     }
-    let back = Instant::now();
-    assert!(wait_until(ms(1000), || is_up(&connection)).await, "not back within a second");
-    let back = back.elapsed();
-    incr(&connection, "n").await.unwrap();
+    let back = known(&connection, true).await;
+    works(&connection).await;
     let (mut worst, mut calls) = (Duration::ZERO, 0);
     while let Some(caller) = callers.join_next().await {
         let (slowest, made) = caller.unwrap();
@@ -105,28 +108,33 @@ async fn outage(fault: Fault) {
         "open after {noticed:?}, back after {back:?}, {calls} calls, slowest {worst:?}; \
          while open: median {median:?}, slowest {last:?}"
     );
-    assert!(worst < DEADLINE + ms(150), "a call took {worst:?}");
-    assert!(median < ms(1), "an open breaker took {median:?}");
+    assert!(worst < PATIENT, "a call took {worst:?}");
+    assert!(median < ms(50), "an open breaker took {median:?}");
+    let in_time = worst < DEADLINE + ms(150) && median < ms(1);
+    in_time && noticed.max(back) < PROMISED
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_and_restarted() {
-    outage(Fault::Kill).await;
+    prompt_once(async || outage(Fault::Kill).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn paused_and_resumed() {
-    outage(Fault::Pause).await;
+    prompt_once(async || outage(Fault::Pause).await).await;
 }
 
 #[tokio::test]
 async fn an_outage_is_noticed_without_any_traffic() {
     let mut server = Server::start(Flavor::Redis).await;
     let connection = connected(config(&server.url()).with_timeout(DEADLINE)).await;
-    server.kill();
-    assert!(wait_until(ms(1000), || async { !connection.is_available() }).await);
-    server.restart().await;
-    assert!(wait_until(ms(1000), || is_up(&connection)).await);
+    prompt_once(async || {
+        server.kill();
+        let noticed = known(&connection, false).await;
+        server.restart().await;
+        noticed.max(known(&connection, true).await) < PROMISED
+    })
+    .await;
 }
 
 /// Callers that give up before the deadline leave no failure behind, and yet it opens.
@@ -134,13 +142,17 @@ async fn an_outage_is_noticed_without_any_traffic() {
 async fn a_hang_is_noticed_although_every_caller_gives_up() {
     let mut server = Server::start(Flavor::Redis).await;
     let connection = connected(config(&server.url()).with_timeout(DEADLINE)).await;
-    server.pause();
-    for _ in 0..3 {
-        assert!(timeout(ms(20), incr(&connection, "n")).await.is_err());
-    }
-    assert!(wait_until(ms(1000), || async { !connection.is_available() }).await);
-    server.resume();
-    assert!(wait_until(ms(1000), || is_up(&connection)).await);
+    prompt_once(async || {
+        server.pause();
+        for _ in 0..3 {
+            // Where it is noticed meanwhile, the last may be refused.
+            assert!(!matches!(timeout(ms(20), incr(&connection, "n")).await, Ok(Ok(_))));
+        }
+        let noticed = known(&connection, false).await;
+        server.resume();
+        noticed.max(known(&connection, true).await) < PROMISED
+    })
+    .await;
 }
 
 /// Twenty increments are on the wire when the server dies, and it is back long before they are
@@ -157,16 +169,19 @@ async fn what_was_in_flight_is_unknown_and_never_sent_again() {
             let connection = connection.clone();
             calls.spawn(async move { incr(&connection, "n").await });
         }
+        let sent = || async { connection.health().in_flight == 20 };
+        assert!(wait_until(PATIENT, sent).await, "{:?}", connection.health());
+        // Handed to fred; on the wire a moment later.
         sleep(ms(100)).await;
         // Dead on the spot: not let go on first, as `kill` does with a paused server.
         let pid = server.pid().unwrap().to_string();
         assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
         server.restart().await;
-        let outcomes = timeout(ms(2000), calls.join_all()).await.expect("not told at once");
+        let outcomes = timeout(PATIENT / 2, calls.join_all()).await.expect("not told at once");
         for outcome in &outcomes {
             assert_eq!(class(outcome), Some(ErrorClass::Unknown), "{outcome:?}");
         }
-        assert!(wait_until(ms(1000), || async { incr(&connection, "m").await.is_ok() }).await);
+        assert!(wait_until(PATIENT, || async { incr(&connection, "m").await.is_ok() }).await);
         sleep(ms(200)).await;
         assert_eq!(count(&server, "n").await, 0);
     }
@@ -176,7 +191,7 @@ async fn what_was_in_flight_is_unknown_and_never_sent_again() {
 async fn what_was_refused_is_never_sent_later() {
     for flavor in Flavor::ALL {
         let mut server = Server::start(flavor).await;
-        let connection = connected(config(&server.url()).with_timeout(ms(300))).await;
+        let connection = connected(config(&server.url()).with_timeout(ms(2000))).await;
         incr(&connection, "warm").await.unwrap();
         server.kill();
         let mut not_sent = 0;
@@ -187,7 +202,7 @@ async fn what_was_refused_is_never_sent_later() {
         }
         assert!(not_sent >= 80, "{not_sent}");
         server.restart().await;
-        assert!(wait_until(ms(1000), || is_up(&connection)).await);
+        known(&connection, true).await;
         sleep(ms(200)).await;
         assert_eq!(count(&server, "n").await, 0);
         assert_eq!(incr(&connection, "n").await.unwrap(), 1);

@@ -15,7 +15,7 @@ use tower_keep_redis::{
 };
 use tower_keep_tests::{Flavor, Server, prompt_once, wait_until};
 
-use super::{BACK, PATIENT, config, connected, incr, ms};
+use super::{BACK, PATIENT, config, connected, incr, ms, works};
 
 const READERS: usize = 64;
 const BODY: usize = 1 << 20;
@@ -72,15 +72,14 @@ async fn readers_of_large_values_do_not_hold_up_the_limiter() {
     let limits = connected(config(&server.url()).with_timeout(PATIENT)).await;
     let body = Value::Bytes(vec![b'x'; BODY].into());
     limits.command("SET", Some("body"), vec!["body".into(), body]).await.unwrap();
-    let shared = read("their connection", &limits, &limits).await;
     let bulk = limits.bulk();
     bulk.require().await.unwrap();
     prompt_once(async || {
+        let shared = read("their connection", &limits, &limits).await;
         let apart = read("the bulk connection", &bulk, &limits).await;
-        assert!(percentile(&apart, 50) * 2 < percentile(&shared, 50));
         let slow = percentile(&apart, 99);
-        assert!(slow < 2 * IN_TIME, "p99 {slow:?}");
-        slow < IN_TIME
+        assert!(slow < ms(2000), "p99 {slow:?}");
+        percentile(&apart, 50) * 2 < percentile(&shared, 50) && slow < IN_TIME
     })
     .await;
 }
@@ -97,7 +96,7 @@ async fn the_bulk_connection_is_one_and_ends_with_the_other() {
     assert_eq!(bulk.client().id(), bulk.bulk().client().id(), "it is its own");
     assert_ne!(bulk.client().id(), connection.client().id());
     assert!(bulk.endpoint().contains("bulk"), "{}", bulk.endpoint());
-    incr(&bulk, "n").await.unwrap();
+    works(&bulk).await;
     server.restart().await;
     assert!(wait_until(BACK, || async { incr(&bulk, "n").await.is_ok() }).await);
     drop(bulk);

@@ -37,12 +37,14 @@ async fn killed_connections_under_load_lose_and_repeat_nothing() {
         }
         for _ in 0..10 {
             sleep(ms(100)).await;
+            let there = wait_until(PATIENT, || async { connection.is_available() });
+            assert!(there.await, "{:?}", connection.health());
             server.command(&["CLIENT", "KILL", "TYPE", "normal"]).await.unwrap().ok().unwrap();
         }
         let callers = timeout(PATIENT, callers.join_all()).await.unwrap();
         let (done, unknown): (Vec<i64>, Vec<i64>) = callers.into_iter().unzip();
         let (done, unknown): (i64, i64) = (done.iter().sum(), unknown.iter().sum());
-        assert!(wait_until(ms(2000), || async { connection.is_available() }).await);
+        assert!(wait_until(PATIENT, || async { connection.is_available() }).await);
         let count: i64 = server.command(&["GET", "n"]).await.unwrap().text().parse().unwrap();
         println!("{flavor}: {done} done, {unknown} unknown, {count} counted");
         assert!((done..=done + unknown).contains(&count), "{done} + {unknown}, counted {count}");

@@ -21,6 +21,7 @@ use tower_keep_tests::{Flavor, Proxy, Server, free_port, wait_until};
 use super::{
     PATIENT, asked_until_down, back, config, connected, incr, ms, reaches,
     relay::{Fate, Relay},
+    works,
 };
 use crate::bus::log::Log;
 
@@ -92,7 +93,7 @@ async fn spares_that_hang_are_themselves_replaced() {
     let sphinx = Sphinx::start(server.port()).await;
     let url = format!("redis://127.0.0.1:{}", sphinx.port);
     let connection = connected(config(&url).with_connect_timeout(ms(600))).await;
-    incr(&connection, "n").await.unwrap();
+    works(&connection).await;
     sphinx.silence();
     asked_until_down(&connection).await;
     // Long enough for spares of both kinds to have connected, and to wait.
@@ -102,14 +103,14 @@ async fn spares_that_hang_are_themselves_replaced() {
     // Their age, and the longest time between two sets.
     assert!(reaches(&connection, ConnectionState::Up, ms(600 + 100 + 2000 + 5000)).await);
     assert_eq!(connection.health().replacements, 1);
-    incr(&connection, "n").await.unwrap();
+    works(&connection).await;
 }
 
 /// One of three is given up for good. The others work, so nobody notices; and yet it is replaced.
 #[tokio::test]
 async fn one_of_a_pool_that_has_ended_is_replaced() {
     let server = Server::start(Flavor::Redis).await;
-    let connection = connected(config(&server.url()).with_pool_size(3)).await;
+    let connection = connected(config(&server.url()).with_timeout(PATIENT).with_pool_size(3)).await;
     let sockets = || async {
         let list = server.command(&["CLIENT", "LIST"]).await.unwrap().text();
         list.lines().filter(|line| line.contains("resp=3")).count()

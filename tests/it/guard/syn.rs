@@ -8,7 +8,7 @@ use tower_keep_redis::{Bus, BusEvent, BusState, Connection, ConnectionState, Err
 use tower_keep_tests::{Cut, Flavor, Proxy, Server, prompt_once, wait_until};
 
 use super::{
-    DEADLINE, PATIENT, PROMISED, asked_until_down, back, class, config, connected, incr, ms,
+    DEADLINE, PATIENT, PROMISED, asked_until_down, back, class, config, connected, incr, ms, works,
 };
 
 /// The connection is reset, and its successor hangs, for a moment or for longer than the kernel
@@ -21,27 +21,30 @@ async fn a_reset_link_whose_successor_hangs_is_back_in_time() {
         let connection = connected(config(&proxy.url())).await;
         for hung in [300, 1500, 4500, 8000] {
             prompt_once(async || {
-                let back = hang(&connection, &proxy, hung).await;
+                let (back, prompt) = hang(&connection, &proxy, hung).await;
                 println!("{flavor}, no attempt answered for {hung} ms: up after {back:?}");
-                back < PROMISED
+                prompt && back < PROMISED
             })
             .await;
         }
     }
 }
 
-/// How soon it is back after its link was reset and no attempt was answered for so long.
-async fn hang(connection: &Connection, proxy: &Proxy, hung: u64) -> Duration {
-    incr(connection, "n").await.unwrap();
+/// How soon it is back after its link was reset and no attempt was answered for so long, and
+/// whether nobody was kept waiting meanwhile.
+async fn hang(connection: &Connection, proxy: &Proxy, hung: u64) -> (Duration, bool) {
+    works(connection).await;
     proxy.swallow();
     proxy.cut(Cut::Reset);
     let cut = Instant::now();
+    let mut slowest = Duration::ZERO;
     while connection.state() == ConnectionState::Up {
         let begun = Instant::now();
         let _ = incr(connection, "n").await;
-        assert!(begun.elapsed() < DEADLINE + ms(200), "{:?}", begun.elapsed());
-        assert!(cut.elapsed() < ms(3000), "the breaker did not open");
+        slowest = slowest.max(begun.elapsed());
+        assert!(cut.elapsed() < PATIENT, "the breaker did not open");
     }
+    assert!(slowest < ms(2000), "{slowest:?}");
     let mut refusals = Vec::new();
     while cut.elapsed() < ms(hung) {
         let begun = Instant::now();
@@ -50,10 +53,10 @@ async fn hang(connection: &Connection, proxy: &Proxy, hung: u64) -> Duration {
         sleep(ms(5)).await;
     }
     refusals.sort_unstable();
-    let median = refusals.get(refusals.len() / 2);
-    assert!(median.is_none_or(|median| *median < ms(1)), "{median:?}");
+    let median = refusals.get(refusals.len() / 2).copied().unwrap_or_default();
+    assert!(median < ms(50), "{median:?}");
     proxy.accept();
-    back(connection).await
+    (back(connection).await, slowest < DEADLINE + ms(200) && median < ms(1))
 }
 
 /// From the very start: it neither holds up the program nor is it given up.
@@ -69,12 +72,13 @@ async fn a_first_attempt_that_is_dropped_is_made_anew() {
             assert_ne!(connection.state(), ConnectionState::Up);
             let begun = Instant::now();
             assert_eq!(class(&incr(&connection, "n").await), Some(ErrorClass::NotSent));
-            assert!(begun.elapsed() < ms(50), "{:?}", begun.elapsed());
+            let refused = begun.elapsed();
+            assert!(refused < ms(2000), "{refused:?}");
             proxy.accept();
             let back = back(&connection).await;
             println!("{flavor}, no first attempt answered for 1.5 s: up after {back:?}");
-            incr(&connection, "n").await.unwrap();
-            back < PROMISED
+            works(&connection).await;
+            refused < ms(50) && back < PROMISED
         })
         .await;
     }
@@ -87,7 +91,7 @@ async fn a_stopped_server_behind_a_full_queue_is_back_in_time() {
     let proxy = Proxy::start(server.port());
     let connection = connected(config(&proxy.url())).await;
     prompt_once(async || {
-        incr(&connection, "n").await.unwrap();
+        works(&connection).await;
         server.pause();
         proxy.swallow();
         asked_until_down(&connection).await;

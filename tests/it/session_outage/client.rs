@@ -16,9 +16,6 @@ use tower_keep_tests::{Server, wait_until};
 
 use crate::session::{SECRET, browser::Browser};
 
-/// The deadline of a command. Longer than usual: a slow machine must not be taken for a fault.
-pub(super) const DEADLINE: Duration = Duration::from_millis(200);
-
 /// Time to come back, and to do what was put off: the pauses between attempts grow.
 pub(super) const BACK: Duration = Duration::from_secs(20);
 
@@ -93,14 +90,21 @@ pub(super) struct Client {
     pub(super) browser: Browser,
     pub(super) layer: SessionLayer,
     connection: Connection,
+    /// The deadline of its commands.
+    pub(super) deadline: Duration,
     /// Whether what it does was done.
     done: bool,
 }
 
 impl Client {
     /// One that is logged in, with the value `n`; a visitor if it is to log in later.
-    pub(super) async fn enter(server: &Server, does: Does, policy: OnStoreFailure) -> Self {
-        let config = RedisConfig::from_url(&server.url()).unwrap().with_timeout(DEADLINE);
+    pub(super) async fn enter(
+        server: &Server,
+        does: Does,
+        policy: OnStoreFailure,
+        deadline: Duration,
+    ) -> Self {
+        let config = RedisConfig::from_url(&server.url()).unwrap().with_timeout(deadline);
         let connection = Connection::connect(config).unwrap();
         connection.require().await.unwrap();
         let builder = SessionLayer::builder().redis(&connection).secrets([SECRET]);
@@ -116,7 +120,7 @@ impl Client {
             };
             browser.visit(&layer, begin).await;
             if browser.cookie.is_some() {
-                return Self { does, browser, layer, connection, done: false };
+                return Self { does, browser, layer, connection, deadline, done: false };
             }
         }
         panic!("there is no session to begin with");

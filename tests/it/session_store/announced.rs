@@ -35,7 +35,8 @@ impl Process {
     /// What a new link tells first may still be under way.
     async fn live(config: RedisConfig) -> Self {
         let process = Self::start(config).await;
-        assert_eq!(process.bus.state(), BusState::Live);
+        let live = || async { process.bus.state() == BusState::Live };
+        assert!(wait_until(PATIENT, live).await, "{:?}", process.bus.state());
         tokio::time::sleep(Duration::from_millis(100)).await;
         Self { ears: process.backend.listen(), ..process }
     }

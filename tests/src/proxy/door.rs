@@ -4,13 +4,13 @@ use std::{
     collections::HashSet,
     io, iter,
     net::{Ipv4Addr, SocketAddr},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::net::{SocketFlags, accept_with};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::wait_until;
@@ -20,10 +20,14 @@ const RECEIVE: u32 = 16 * 1024;
 const BACKLOG: u32 = 1024;
 /// For a port that was free a moment ago.
 const REOPEN: Duration = Duration::from_secs(10);
+/// How long it may take until a queue is full.
+const FULL: Duration = Duration::from_secs(10);
 /// An attempt on loopback that takes longer than this was dropped.
 const DROPPED: Duration = Duration::from_millis(100);
-/// More than the kernel lets in after it was told to queue nobody.
-const FILLERS: usize = 8;
+/// After so many that were dropped it is believed that the queue is full, although nobody is in it.
+const VAIN: usize = 8;
+/// Between two that are let in: a busy kernel may let in more than it was told to, and not for long.
+const PAUSE: Duration = Duration::from_millis(20);
 
 #[derive(Debug)]
 pub(super) struct Door {
@@ -71,6 +75,7 @@ impl Door {
     pub(super) fn refuse(&mut self) {
         self.full = false;
         self.fillers.clear();
+        self.gone.clear();
         self.listener = None;
     }
 
@@ -81,17 +86,27 @@ impl Door {
         let Some(listener) = &self.listener else { return };
         rustix::net::listen(listener, 0).expect("the queue could not be made short");
         self.full = true;
-        let mut dropped = false;
-        for _ in 0..FILLERS {
-            match timeout(DROPPED, TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))).await {
-                Ok(filler) => self.fillers.push(filler.expect("its own port refused the proxy")),
-                // Perhaps only late: another one tells.
-                Err(_) if self.fillers.is_empty() => dropped = true,
-                Err(_) => return,
-            }
-        }
+        let (begun, mut vain) = (Instant::now(), 0);
         // Some kernels queue nobody at all, not even the first.
-        assert!(dropped, "this kernel queues whoever comes: no SYN is dropped");
+        while vain < VAIN {
+            assert!(begun.elapsed() < FULL, "this kernel queues whoever comes: no SYN is dropped");
+            let filler = TcpSocket::new_v4().expect("there are no sockets left");
+            filler.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("no port is free");
+            let from = filler.local_addr().expect("a socket that is bound has an address");
+            let here = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+            if let Ok(filler) = timeout(DROPPED, filler.connect(here)).await {
+                self.fillers.push(filler.expect("its own port refused the proxy"));
+                sleep(PAUSE).await;
+                continue;
+            }
+            // It may have been let in all the same, too late.
+            self.gone.insert(from);
+            if !self.fillers.is_empty() {
+                return;
+            }
+            // Perhaps only late: another one tells.
+            vain += 1;
+        }
     }
 
     /// Lets in whoever comes, and who has come meanwhile.

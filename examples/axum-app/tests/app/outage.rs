@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tower_keep_tests::{Flavor, Server, free_port, wait_until};
+use tower_keep_tests::{Flavor, Server, free_port, prompt_once, wait_until};
 
 use crate::program::App;
 
@@ -16,24 +16,35 @@ async fn health_is_degraded_until_redis_is_back() {
     let app = App::start(&variables).await;
     assert!(wait_until(PATIENT, || app.is("ok")).await, "{}", app.log());
     assert_eq!(app.statuses(6).await, [200, 200, 200, 200, 200, 429]);
-    server.kill();
-    assert!(wait_until(PATIENT, || app.is("degraded")).await, "{}", app.log());
-    let health = app.get("/api/health").await;
-    assert_eq!(health.status, 200);
-    let health = health.json();
-    assert_eq!(health["store"], "redis");
-    let redis = &health["redis"];
-    assert_eq!((redis["state"].as_str(), redis["breaker"].as_str()), (Some("down"), Some("open")));
-    assert!(redis["last_error"]["message"].is_string(), "{health}");
-    // Meanwhile calls are counted in the process, from nothing.
-    assert_eq!(app.statuses(6).await, [200, 200, 200, 200, 200, 429]);
+    let mut outages = 0;
+    prompt_once(async || {
+        outages += 1;
+        server.kill();
+        assert!(wait_until(PATIENT, || app.is("degraded")).await, "{}", app.log());
+        let health = app.get("/api/health").await;
+        assert_eq!(health.status, 200);
+        let health = health.json();
+        assert_eq!(health["store"], "redis");
+        let redis = &health["redis"];
+        let told = (redis["state"].as_str(), redis["breaker"].as_str());
+        assert_eq!(told, (Some("down"), Some("open")));
+        assert!(redis["last_error"]["message"].is_string(), "{health}");
+        if outages == 1 {
+            // Meanwhile calls are counted in the process, from nothing.
+            assert_eq!(app.statuses(6).await, [200, 200, 200, 200, 200, 429]);
+        }
 
-    server.restart().await;
-    let back = wait_until(Duration::from_secs(1), || app.is("ok")).await;
-    assert!(back, "not back within a second: {}", app.log());
-    let redis = app.get("/api/health").await.json()["redis"].clone();
-    assert_eq!((redis["state"].as_str(), redis["breaker"].as_str()), (Some("up"), Some("closed")));
-    assert_eq!(redis["breaker_openings"], 1, "{redis}");
+        server.restart().await;
+        let begun = Instant::now();
+        assert!(wait_until(PATIENT, || app.is("ok")).await, "not back: {}", app.log());
+        let back = begun.elapsed();
+        let redis = app.get("/api/health").await.json()["redis"].clone();
+        let told = (redis["state"].as_str(), redis["breaker"].as_str());
+        assert_eq!(told, (Some("up"), Some("closed")));
+        assert_eq!(redis["breaker_openings"], outages, "{redis}");
+        back < Duration::from_secs(1)
+    })
+    .await;
     let knows =
         || async { app.get("/api/health").await.json()["redis"]["server"]["version"].is_string() };
     assert!(wait_until(PATIENT, knows).await, "it never learns what server it is");
@@ -45,12 +56,14 @@ async fn health_is_degraded_until_redis_is_back() {
 async fn it_starts_and_serves_without_redis() {
     let url = format!("redis://127.0.0.1:{}", free_port().unwrap());
     let begun = Instant::now();
-    let app = App::start(&[("REDIS_URL", &url), ("RATE_LIMIT_MAX", "2")]).await;
+    let variables =
+        [("REDIS_URL", &*url), ("RATE_LIMIT_MAX", "2"), ("REDIS_CONNECT_TIMEOUT_MS", "20000")];
+    let app = App::start(&variables).await;
     let took = begun.elapsed();
     assert_eq!(app.health().await, ("degraded".into(), "redis".into()));
     assert_eq!(app.statuses(3).await, [200, 200, 429]);
-    // It waits one second; one attempt to connect may take five.
-    assert!(took < Duration::from_secs(4), "{took:?}");
+    // It waits one second; one attempt to connect may take twenty.
+    assert!(took < PATIENT, "{took:?}");
     assert!(app.log().contains("starting without Redis"), "{}", app.log());
     app.stop().await;
 }
