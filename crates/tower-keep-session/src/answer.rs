@@ -131,7 +131,7 @@ fn write(session: &Inner, state: &State, headers: &mut HeaderMap) {
     match (state.news, &state.token, way) {
         // It can wait for an answer that is for the client alone.
         (News::Renewed, ..) if carrier::is_shared(headers) => return,
-        (News::Renewed | News::Token, Some(token), way) => {
+        (News::Renewed | News::Kept | News::Token, Some(token), way) => {
             let text = token.seal(&settings.ring, &session.tenant, name);
             match way {
                 Via::Bearer => carrier::set_token(headers, &text),

@@ -123,19 +123,36 @@ pub(crate) fn set_token(headers: &mut HeaderMap, token: &str) {
 /// who is given the token of another's session has it.
 pub(crate) fn no_store(headers: &mut HeaderMap) {
     const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-    if is_shared(headers) || !headers.contains_key(header::CACHE_CONTROL) {
+    if !is_own(headers) {
         headers.insert(header::CACHE_CONTROL, NO_STORE);
     }
 }
 
-/// Whether the handler has said something of caches, and not that shared ones may not keep it.
+/// Whether the handler means the answer for others too: it says `public`, or for how long it may be
+/// kept, and not that shared caches may not keep it. That it must be asked for again (`no-cache`,
+/// `max-age=0`, `must-revalidate`) is no such thing.
 pub(crate) fn is_shared(headers: &HeaderMap) -> bool {
-    let mut said = headers.get_all(header::CACHE_CONTROL).iter().peekable();
-    said.peek().is_some()
-        && !said.flat_map(|line| line.as_bytes().split(|&byte| byte == b',')).any(|directive| {
-            let directive = directive.trim_ascii();
-            [&b"no-store"[..], b"private"].iter().any(|own| directive.eq_ignore_ascii_case(own))
-        })
+    let shares = |directive: &[u8]| {
+        let mut parts = directive.splitn(2, |&byte| byte == b'=').map(<[u8]>::trim_ascii);
+        let (name, value) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let is_some_time = || value.iter().any(|byte| (b'1'..=b'9').contains(byte));
+        let lives = [&b"max-age"[..], b"s-maxage"].iter().any(|life| name.eq_ignore_ascii_case(life));
+        name.eq_ignore_ascii_case(b"public") || (lives && is_some_time())
+    };
+    directives(headers).any(shares) && !is_own(headers)
+}
+
+/// Whether the handler has kept the answer from shared caches.
+fn is_own(headers: &HeaderMap) -> bool {
+    directives(headers).any(|directive| {
+        [&b"no-store"[..], b"private"].iter().any(|own| directive.eq_ignore_ascii_case(own))
+    })
+}
+
+/// What the answer says of caches.
+fn directives(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let lines = headers.get_all(header::CACHE_CONTROL).iter();
+    lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
 }
 
 /// Says that the answer depends on these request headers too, where that was not said.

@@ -40,8 +40,10 @@
 //!    [told](CookieOptions) otherwise) or as `Authorization: Bearer`, which goes before the cookie
 //!    where it is one of ours. Who came with a bearer token, or speaks gRPC, is told a new one in the
 //!    header `x-session-token`. An answer has at most one of both, and then
-//!    `Cache-Control: no-store` unless the handler says something itself; an answer for which the
-//!    session was looked at has `Vary`.
+//!    `Cache-Control: no-store` unless the handler has said `no-store` or `private` itself; one that
+//!    the handler means for others too (`public`, `s-maxage`, `max-age` above 0) keeps what it says
+//!    where the token can wait for the next answer. An answer for which the session was looked at
+//!    has `Vary`.
 //! 4. One command reads a session, one writes it: [`set`](Session::set) and
 //!    [`remove`](Session::remove) need no reading before, and are merged by name with what others
 //!    write at the same time. In a session that was read, what changes nothing costs nothing.

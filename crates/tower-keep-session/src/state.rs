@@ -95,6 +95,8 @@ pub(crate) enum News {
     None,
     /// Its token, which is that of a session that it has already.
     Renewed,
+    /// The same, and the program has said for how long it is to be kept.
+    Kept,
     /// Its token, without which it has nothing: of a session that was made, or has another id.
     Token,
     /// That it has none any more.

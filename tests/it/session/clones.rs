@@ -345,3 +345,33 @@ async fn an_answer_that_others_share_has_no_token() {
     assert_eq!(shared(false).await, (false, "public, max-age=60".to_owned()));
     assert_eq!(shared(true).await, (true, "no-store".to_owned()));
 }
+
+#[tokio::test]
+async fn who_is_told_no_cache_stays_logged_in_and_what_a_program_asks_for_is_always_told() {
+    use tower::{Layer as _, ServiceExt as _};
+    let (stage, mut browser) = (Stage::new(), Browser::of("acme"));
+    let layer = stage.layer();
+    browser.visit(&layer, async |session| session.set("n", &1).unwrap()).await;
+    let ask = async |browser: &mut Browser, said: &'static str, ttl: Option<u64>| {
+        let service = layer.layer(tower::service_fn(async |request: http::Request<()>| {
+            let session = Session::of(request.extensions()).unwrap();
+            assert_eq!(get(session, "n").await, Some(1), "{said}");
+            if let Some(ttl) = ttl {
+                session.set_ttl(Duration::from_secs(ttl)).unwrap();
+            }
+            let answer = http::Response::builder().header("cache-control", said);
+            Ok::<_, std::convert::Infallible>(answer.body(()).unwrap())
+        }));
+        let answer = service.oneshot(browser.request()).await.unwrap();
+        browser.keep(answer.headers());
+        (answer.headers().contains_key("set-cookie"), answer.headers()["cache-control"].clone())
+    };
+    for said in ["no-cache", "max-age=0, must-revalidate", "must-revalidate", "no-cache"] {
+        stage.wait(50_000);
+        assert_eq!(ask(&mut browser, said, None).await, (true, "no-store".parse().unwrap()));
+    }
+    let told = ask(&mut browser, "public, max-age=60", Some(200_000)).await;
+    assert_eq!(told, (true, "no-store".parse().unwrap()));
+    stage.wait(150_000);
+    assert!(ask(&mut browser, "no-cache", None).await.0);
+}

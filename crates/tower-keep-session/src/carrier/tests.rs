@@ -124,6 +124,28 @@ fn no_store_unless_the_handler_has_spoken() {
     let mut spoken = headers(&[("cache-control", b"private"), ("cache-control", b"max-age=1")]);
     no_store(&mut spoken);
     assert_eq!(lines(&spoken, header::CACHE_CONTROL), ["private", "max-age=1"]);
+    let mut spoken = headers(&[("cache-control", b"no-cache"), ("cache-control", b"max-age=1")]);
+    no_store(&mut spoken);
+    assert_eq!(lines(&spoken, header::CACHE_CONTROL), ["no-store"]);
+}
+
+#[test]
+fn an_answer_is_shared_only_where_the_handler_says_so() {
+    for (said, shared) in [
+        (&[][..], false),
+        (&["no-cache"], false),
+        (&["max-age=0, must-revalidate"], false),
+        (&["must-revalidate", "s-maxage=\"0\""], false),
+        (&["no-transform"], false),
+        (&["Public"], true),
+        (&["no-cache", "s-maxage = 60"], true),
+        (&["must-revalidate, MAX-AGE=\"10\""], true),
+        (&["public, max-age=60", "no-store"], false),
+        (&["private, max-age=60"], false),
+    ] {
+        let lines: Vec<_> = said.iter().map(|line| ("cache-control", line.as_bytes())).collect();
+        assert_eq!(is_shared(&headers(&lines)), shared, "{said:?}");
+    }
 }
 
 #[test]

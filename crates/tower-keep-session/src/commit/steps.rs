@@ -37,14 +37,19 @@ impl Inner {
         let change = work.differences.clone();
         match self.write_in_place(token, change, &BTreeMap::new(), work.idle).await? {
             Saved::Done(header) => {
+                let lives = token.idle;
                 if let Some(remember) = work.intent.remember {
                     let mut state = self.state();
                     if let Some(token) = &mut state.token {
                         token.transient = !remember;
                     }
-                    state.news = state.news.max(News::Renewed);
+                    state.news = state.news.max(News::Kept);
                 }
                 self.used(header);
+                if work.idle.is_some_and(|idle| idle != lives) {
+                    let mut state = self.state();
+                    state.news = state.news.max(News::Kept);
+                }
                 Ok(Committed::Written)
             }
             // Nobody had looked, and nobody was logged in: what a visitor chooses is kept in a new
