@@ -28,9 +28,9 @@ impl Coding {
         let lines = headers.get_all(header::CONTENT_ENCODING).iter();
         let names = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
         let is = |name: &[u8], known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-        let mut named =
+        let mut codings =
             names.map(<[u8]>::trim_ascii).filter(|name| !name.is_empty() && !is(name, "identity"));
-        match (named.next(), named.next()) {
+        match (codings.next(), codings.next()) {
             (None, _) => Self::Plain,
             (Some(name), None) if is(name, "gzip") || is(name, "x-gzip") => Self::Gzip,
             _ => Self::Other,
