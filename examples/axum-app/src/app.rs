@@ -16,7 +16,8 @@ use tower_keep::{ConfigError, Keep, PrincipalLayer};
 use crate::{
     assistant,
     auth::{self, Auth},
-    cache_test, clinic,
+    cache_test,
+    clinic::{self, Kept},
     database::Database,
     health, products, purge,
     settings::Model,
@@ -58,13 +59,14 @@ pub(crate) fn router(
     let purge = purge::router(cache.responses(), auth.clone());
     let around_limited = ServiceBuilder::new().layer(principal).layer(session).layer(rate_limit);
     // These keep what they need by themselves, and tell themselves what became of a request.
-    let beside_cache = clinic::router(keep, auth.clone(), database)?
+    let kept = Kept::of(keep)?;
+    let beside_cache = clinic::router(keep, kept.clone(), auth.clone(), database)
         .merge(cache_test::router(keep, auth.clone())?);
     // A model takes its time: it has a timeout of its own.
     let assistant = assistant::router(keep, auth.clone(), model)?;
     let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_TIMEOUT);
     let limited = auth::router(keep, auth)?
-        .merge(products::router(database.pool.clone()))
+        .merge(products::router(database.pool.clone(), kept))
         .merge(purge)
         .route("/api/test/ratelimit", get(|| async { "within the limit\n" }))
         .fallback(|| async { StatusCode::NOT_FOUND })

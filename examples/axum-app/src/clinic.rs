@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, FromRef},
+    extract::{DefaultBodyLimit, FromRef, Request},
+    middleware::{Next, from_fn},
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
 use sqlx::SqlitePool;
 use tower_keep::{
-    Cacheable, ConfigError, Keep, LoadError, QueryCache, QueryKey, Source, TenantId, TtlClass,
+    Cacheable, Keep, LoadError, QueryKey, Source, TenantId, TtlClass,
     cache_status::{CacheStatus, Forward},
 };
 
@@ -26,20 +27,20 @@ use crate::{
 
 mod adding;
 mod analytics;
+mod kept;
 mod overdue;
 mod patients;
 mod prescriptions;
 
-use self::overdue::Overdue;
+pub(crate) use self::kept::Kept;
 
 /// What the routes need.
 #[derive(Clone)]
 pub(crate) struct Clinic {
     pool: SqlitePool,
     identity: Arc<str>,
-    cache: QueryCache,
+    kept: Kept,
     classes: Arc<Classes>,
-    overdue: Overdue,
     auth: Auth,
 }
 
@@ -54,8 +55,7 @@ struct Classes {
 
 /// The routes, to be put inside a principal and a session layer, and beside the response cache: they
 /// are nobody else's to keep.
-pub(crate) fn router(keep: &Keep, auth: Auth, database: &Database) -> Result<Router, ConfigError> {
-    let cache = keep.query_cache().build()?;
+pub(crate) fn router(keep: &Keep, kept: Kept, auth: Auth, database: &Database) -> Router {
     let classes = Classes {
         query: keep.ttl_class("query"),
         patient: keep.ttl_class("patient").negative(ABSENT),
@@ -65,18 +65,29 @@ pub(crate) fn router(keep: &Keep, auth: Auth, database: &Database) -> Result<Rou
     let clinic = Clinic {
         pool: database.pool.clone(),
         identity: database.identity.as_str().into(),
-        overdue: Overdue::of(cache.clone()),
-        cache,
+        kept,
         classes: Arc::new(classes),
         auth,
     };
-    Ok(Router::new()
+    Router::new()
         .route("/api/patients", get(patients::search).post(adding::add))
         .route("/api/patients/{id}", get(patients::one))
         .route("/api/prescriptions/{id}", get(prescriptions::one))
         .route("/api/analytics/summary", get(analytics::summary))
         .route_layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(clinic))
+        .route_layer(from_fn(tell))
+        .with_state(clinic)
+}
+
+/// Says of what is answered without a look at what is kept that it is so.
+async fn tell(request: Request, next: Next) -> Response {
+    let looked_up = matches!(*request.method(), Method::GET | Method::HEAD);
+    let mut response = next.run(request).await;
+    if !response.headers().contains_key("cache-status") {
+        let forward = Some(if looked_up { Forward::Bypass } else { Forward::Method });
+        CacheStatus { forward, ..CacheStatus::default() }.append(response.headers_mut());
+    }
+    response
 }
 
 /// For how long it is remembered that there is nothing of an id.
@@ -114,36 +125,34 @@ impl Clinic {
         key: &QueryKey,
         class: &TtlClass,
         load: impl FnOnce(SqlitePool) -> F + Send + 'static,
-    ) -> Result<Found<T>, Problem>
+    ) -> Found<T>
     where
         T: Cacheable,
         F: Future<Output = sqlx::Result<Option<T>>> + Send + 'static,
     {
         let pool = self.pool.clone();
-        if self.overdue.concerns(key.tenant()) {
-            let value = load(pool).await.map_err(|error| failed(&error))?.map(Arc::new);
-            return Ok(Found { value, status: BYPASS });
-        }
-        let sought = self.cache.find_or_load(key, class, move || load(pool)).await;
-        let sought = sought.map_err(|error| match error {
+        let (sought, bypassed) = self.kept.find(key, class, move || load(pool)).await;
+        let source = sought.as_ref().map_or(Source::Loaded, |sought| sought.source);
+        let value = sought.map(|sought| sought.value).map_err(|error| match error {
             LoadError::Loader(error) => failed(&error),
             _ => Problem::busy("too many ask the database"),
-        })?;
-        Ok(Found { value: sought.value, status: told(sought.source) })
+        });
+        Found { value, status: told(source, bypassed) }
     }
 }
 
-/// What there is, if anything.
+/// What there is, if anything, or why that is not known.
 struct Found<T> {
-    value: Option<Arc<T>>,
+    value: Result<Option<Arc<T>>, Problem>,
     status: CacheStatus<'static>,
 }
 
 impl<T: Serialize> Found<T> {
     fn answer(self, unknown: &'static str) -> Response {
         let mut response = match self.value {
-            Some(value) => Json(&*value).into_response(),
-            None => Problem::not_found(unknown).into_response(),
+            Ok(Some(value)) => Json(&*value).into_response(),
+            Ok(None) => Problem::not_found(unknown).into_response(),
+            Err(problem) => problem.into_response(),
         };
         self.status.append(response.headers_mut());
         private(&mut response);
@@ -157,26 +166,16 @@ fn private(response: &mut Response) {
     response.headers_mut().insert(header::CACHE_CONTROL, value);
 }
 
-/// What became of a request whose tenant has something to be invalidated yet.
-const BYPASS: CacheStatus<'static> = CacheStatus {
-    hit: false,
-    forward: Some(Forward::Bypass),
-    forward_status: None,
-    ttl: None,
-    stored: false,
-    collapsed: false,
-    key: None,
-    detail: None,
-};
-
-/// Where the value came from, in the words of RFC 9211.
-fn told(source: Source) -> CacheStatus<'static> {
+/// Where the value came from, in the words of RFC 9211. What is kept is bypassed while the tenant has
+/// something to be invalidated yet.
+fn told(source: Source, bypassed: bool) -> CacheStatus<'static> {
     let detail = Some(source.label());
     if source.is_hit() {
         return CacheStatus { hit: true, detail, ..CacheStatus::default() };
     }
+    let forward = Some(if bypassed { Forward::Bypass } else { Forward::Miss });
     let collapsed = source == Source::Shared;
-    CacheStatus { forward: Some(Forward::Miss), collapsed, ..CacheStatus::default() }
+    CacheStatus { forward, collapsed, ..CacheStatus::default() }
 }
 
 #[cfg(test)]
@@ -185,15 +184,25 @@ mod tests {
 
     #[test]
     fn where_it_came_from_is_told() {
-        for (source, said) in [
-            (Source::Near, "tower-keep; hit; detail=near"),
-            (Source::Store, "tower-keep; hit; detail=store"),
-            (Source::Stale, "tower-keep; hit; detail=stale"),
-            (Source::Loaded, "tower-keep; fwd=miss"),
-            (Source::Shared, "tower-keep; fwd=miss; collapsed"),
+        for (source, bypassed, said) in [
+            (Source::Near, false, "tower-keep; hit; detail=near"),
+            (Source::Store, false, "tower-keep; hit; detail=store"),
+            (Source::Stale, false, "tower-keep; hit; detail=stale"),
+            (Source::Loaded, false, "tower-keep; fwd=miss"),
+            (Source::Shared, false, "tower-keep; fwd=miss; collapsed"),
+            (Source::Loaded, true, "tower-keep; fwd=bypass"),
+            (Source::Shared, true, "tower-keep; fwd=bypass; collapsed"),
         ] {
-            assert_eq!(told(source).value(), said);
+            assert_eq!(told(source, bypassed).value(), said);
         }
-        assert_eq!(BYPASS.value(), "tower-keep; fwd=bypass");
+    }
+
+    #[test]
+    fn what_could_not_be_loaded_was_looked_up() {
+        let status = told(Source::Loaded, false);
+        let found = Found::<()> { value: Err(Problem::busy("the database is away")), status };
+        let answer = found.answer("nothing");
+        assert_eq!(answer.status(), 503);
+        assert_eq!(answer.headers()["cache-status"], "tower-keep; fwd=miss");
     }
 }

@@ -13,10 +13,11 @@ use http::{HeaderName, HeaderValue, header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::SqlitePool;
-use tower_keep::Principal;
+use tower_keep::{Principal, TenantId};
 
 use crate::{
     body::{self, MAX_BODY},
+    clinic::Kept,
     database::failed,
     page::{self, PAGE, Page},
     problem::Problem,
@@ -73,18 +74,26 @@ const TAKE: &str = "INSERT OR IGNORE INTO products
 const CHANGE: &str = "UPDATE products SET name = ?3, price_cents = ?4 WHERE tenant = ?1 AND id = ?2
     RETURNING id, name, price_cents";
 
-/// The routes, to be put inside a principal and a response-cache layer.
-pub(crate) fn router(pool: SqlitePool) -> Router {
+/// What the routes need.
+#[derive(Clone)]
+struct Shop {
+    pool: SqlitePool,
+    kept: Kept,
+}
+
+/// The routes, to be put inside a principal and a response-cache layer. What is `kept` of products
+/// elsewhere is made invalid with them.
+pub(crate) fn router(pool: SqlitePool, kept: Kept) -> Router {
     Router::new()
         .route("/api/products", get(list))
         .route("/api/products/{id}", get(one).put(change))
         .route_layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(pool)
+        .with_state(Shop { pool, kept })
 }
 
 /// `GET /api/products?page=`.
 async fn list(
-    State(pool): State<SqlitePool>,
+    State(Shop { pool, .. }): State<Shop>,
     Extension(caller): Extension<Principal>,
     query: Result<Query<Page>, QueryRejection>,
 ) -> Result<Response, Problem> {
@@ -98,7 +107,7 @@ async fn list(
 
 /// `GET /api/products/{id}`.
 async fn one(
-    State(pool): State<SqlitePool>,
+    State(Shop { pool, .. }): State<Shop>,
     Extension(caller): Extension<Principal>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
@@ -110,23 +119,35 @@ async fn one(
     Ok(([(header::CACHE_CONTROL, CACHED), (GROUPS, groups)], Json(product)).into_response())
 }
 
-/// `PUT /api/products/{id}`: neither it nor the list is answered from the cache any more as it was.
-/// The other products are.
+/// `PUT /api/products/{id}`: neither it nor the list is answered from the cache any more as it was,
+/// nor what tells of it beside patients. The other products are.
 async fn change(
-    State(pool): State<SqlitePool>,
+    State(shop): State<Shop>,
     Extension(caller): Extension<Principal>,
     Path(id): Path<String>,
     body: Result<Json<Value>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let Change { name, price_cents } = parse(body)?;
-    let (id, tenant) = (page::id(&id).ok_or_else(unknown)?, caller.tenant().as_str());
-    let take = sqlx::query(TAKE).bind(tenant);
-    take.execute(&pool).await.map_err(|error| failed(&error))?;
-    let row = sqlx::query_as(CHANGE).bind(tenant).bind(id).bind(name).bind(price_cents);
-    let row: Option<Row> = row.fetch_optional(&pool).await.map_err(|error| failed(&error))?;
-    let product = Product::from(row.ok_or_else(unknown)?);
+    let change = parse(body)?;
+    let (id, tenant) = (page::id(&id).ok_or_else(unknown)?, caller.tenant().clone());
+    // Seen through also if nobody waits for it any more: what is changed is made known.
+    let changed = tokio::spawn(async move { shop.change(&tenant, id, change).await });
+    let gone = |_| Problem::busy("it is not known what came of it");
+    let product = changed.await.map_err(gone)??;
     let groups = group(&format!(r#""product-list", "product-{}""#, product.id));
     Ok(([(INVALIDATES, groups)], Json(product)).into_response())
+}
+
+impl Shop {
+    async fn change(&self, tenant: &TenantId, id: u32, to: Change) -> Result<Product, Problem> {
+        let take = sqlx::query(TAKE).bind(tenant.as_str());
+        take.execute(&self.pool).await.map_err(|error| failed(&error))?;
+        let row = sqlx::query_as(CHANGE).bind(tenant.as_str()).bind(id);
+        let row = row.bind(to.name).bind(to.price_cents).fetch_optional(&self.pool).await;
+        let row: Option<Row> = row.map_err(|error| failed(&error))?;
+        let product = Product::from(row.ok_or_else(unknown)?);
+        self.kept.product_changed(tenant).await;
+        Ok(product)
+    }
 }
 
 /// Ids are plain, so this never fails.

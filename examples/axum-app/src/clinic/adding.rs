@@ -75,9 +75,7 @@ impl Clinic {
             id.ok_or_else(|| Problem::unprocessable("`born` is a day that has not come yet"))?;
         let key = self.named(tenant, PATIENT, u32::try_from(id).unwrap_or(u32::MAX));
         let stale = [Invalidate::Type(PAGES), Invalidate::Type(ANALYTICS), Invalidate::Key(&key)];
-        if let Err(error) = self.cache.invalidate_all(tenant, stale).await {
-            self.overdue.note(tenant, &error);
-        }
+        self.kept.invalidate(tenant, stale).await;
         let (prescriptions, cost_cents, last_prescribed) = (0, 0, None);
         Ok(Patient { id, name, born, ward, prescriptions, cost_cents, last_prescribed })
     }

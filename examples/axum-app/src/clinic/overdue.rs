@@ -8,12 +8,9 @@ use std::{
 };
 
 use tokio::time::sleep;
-use tower_keep::{Invalidate, QueryCache, StoreError, TenantId};
+use tower_keep::{QueryCache, StoreError, TenantId};
 
-use crate::clinic::{
-    analytics::ANALYTICS,
-    patients::{PAGES, PATIENT},
-};
+use crate::clinic::kept::ALL;
 
 /// How often it is tried.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -37,7 +34,7 @@ impl Overdue {
         self.tenants().contains_key(tenant)
     }
 
-    /// Has all that a new patient changes invalidated as soon as the store answers.
+    /// Has all that is kept of the tenant invalidated as soon as the store answers.
     pub(super) fn note(&self, tenant: &TenantId, error: &StoreError) {
         tracing::warn!("to be invalidated later, and not used until then: {error}");
         match self.tenants().entry(tenant.clone()) {
@@ -54,8 +51,7 @@ impl Overdue {
         loop {
             sleep(PAUSE).await;
             let noted = self.tenants().get(tenant).copied();
-            let stale = [PAGES, PATIENT, ANALYTICS].map(Invalidate::Type);
-            if self.cache.invalidate_all(tenant, stale).await.is_ok() {
+            if self.cache.invalidate_all(tenant, ALL).await.is_ok() {
                 let mut tenants = self.tenants();
                 // What was written meanwhile may have come too late for this.
                 if tenants.get(tenant).copied() == noted {

@@ -101,7 +101,7 @@ pub(super) async fn search(
         let patients = rows.into_iter().map(Patient::from).collect();
         Ok(Some(Found { page: page.get(), pages, total, patients }))
     };
-    let found = clinic.find(&key, &clinic.classes.query, load).await?;
+    let found = clinic.find(&key, &clinic.classes.query, load).await;
     Ok(found.answer("no such page"))
 }
 
@@ -131,7 +131,7 @@ pub(super) async fn one(
         let row: Option<Row> = row.fetch_optional(&pool).await?;
         Ok(row.map(Patient::from))
     };
-    let found = clinic.find(&key, &clinic.classes.patient, load).await?;
+    let found = clinic.find(&key, &clinic.classes.patient, load).await;
     Ok(found.answer(UNKNOWN))
 }
 

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{auth::SignedIn, clinic::Clinic, page, problem::Problem};
 
+/// The type that a prescription is invalidated by.
+pub(super) const PRESCRIPTION: &str = "prescription";
+
 #[derive(Serialize, Deserialize)]
 struct Prescription {
     id: i64,
@@ -42,7 +45,8 @@ const ONE: &str =
 
 const UNKNOWN: &str = "no such prescription";
 
-/// What was prescribed stays so: nothing changes it here, and its class lets it be kept for hours.
+/// What was prescribed stays so, and its class lets it be kept for hours; what it is called now may
+/// change, which makes it invalid.
 pub(super) async fn one(
     State(clinic): State<Clinic>,
     SignedIn { session, .. }: SignedIn,
@@ -50,12 +54,12 @@ pub(super) async fn one(
 ) -> Result<Response, Problem> {
     let Some(id) = page::id(&id) else { return Err(Problem::not_found(UNKNOWN)) };
     let tenant = session.tenant().clone();
-    let key = clinic.named(&tenant, "prescription", id);
+    let key = clinic.named(&tenant, PRESCRIPTION, id);
     let load = async move |pool: sqlx::SqlitePool| {
         let row = sqlx::query_as(ONE).bind(tenant.as_str()).bind(id);
         let row: Option<Row> = row.fetch_optional(&pool).await?;
         Ok(row.map(Prescription::from))
     };
-    let found = clinic.find(&key, &clinic.classes.prescription, load).await?;
+    let found = clinic.find(&key, &clinic.classes.prescription, load).await;
     Ok(found.answer(UNKNOWN))
 }

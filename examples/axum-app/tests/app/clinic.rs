@@ -52,7 +52,60 @@ async fn add(app: &App, client: &Client, name: &str) -> i64 {
     let id = reply.json()["id"].as_i64().unwrap();
     assert_eq!(reply.header("location"), format!("{PATIENTS}/{id}"));
     assert_eq!(reply.header("cache-control"), "private, no-store");
+    assert_eq!(reply.header("cache-status"), "tower-keep; fwd=method");
     id
+}
+
+/// By which somebody was given what they were given by no other.
+const PRESCRIBED: &str = "/api/prescriptions/4711";
+
+async fn change(app: &App, product: &str, name: &str, price: i64) {
+    let body = json!({ "name": name, "price_cents": price }).to_string();
+    let request = app.request(product).method(Method::PUT);
+    let reply = app.send(request.header("content-type", "application/json"), body).await;
+    assert_eq!(reply.status, 200, "{:?} {}", reply.body, app.log());
+}
+
+/// A product's new name and price are told wherever the old ones were.
+async fn a_changed_product_is_seen_at_once(app: &App) {
+    let (client, other) = (user(app, PUBLIC).await, user(app, GLOBEX).await);
+    let (_, before) = kept(app, &client, PRESCRIBED).await;
+    let name = |of: &str| before[of]["name"].as_str().unwrap().to_lowercase().replace(' ', "%20");
+    let (patient, id) = (before["patient"]["id"].as_i64().unwrap(), &before["product"]["id"]);
+    let one = format!("{PATIENTS}/{patient}");
+    let page = format!("{PATIENTS}?search={}", name("patient"));
+    let product = format!("/api/products/{id}");
+    change(app, &product, "Water", 1).await;
+    let cost = async |path: &str| {
+        let (how, value) = kept(app, &client, path).await;
+        let all = value["patients"].as_array().cloned().unwrap_or_default();
+        let theirs = all.into_iter().find(|one| one["id"] == patient).unwrap_or(value);
+        (how, theirs["cost_cents"].as_i64().unwrap())
+    };
+    let (_, of_one) = cost(&one).await;
+    let (_, of_page) = cost(&page).await;
+    let (_, of_all) = cost(SUMMARY).await;
+    assert_eq!(of_one, of_page);
+    let (_, theirs) = kept(app, &other, SUMMARY).await;
+
+    // Dear enough to be what most is spent on.
+    change(app, &product, "Elixir", 100_000_000).await;
+    let changed = async |path: &str| {
+        let (how, value) = asked(app, &client, path).await;
+        assert!(how.starts_with("fwd="), "{path}: {how}");
+        value
+    };
+    let after = changed(PRESCRIBED).await;
+    assert_eq!(after["product"], json!({ "id": id, "name": "Elixir" }));
+    let doses = after["per_day"].as_i64().unwrap() * after["days"].as_i64().unwrap();
+    let more = doses * (100_000_000 - 1);
+    assert_eq!(changed(&one).await["cost_cents"], of_one + more);
+    assert_eq!(ids(&changed(&page).await)[0], patient, "who costs most comes first");
+    let summary = changed(SUMMARY).await;
+    assert_eq!(summary["products"][0]["name"], "Elixir");
+    assert!(summary["cost_cents"].as_i64().unwrap() >= of_all + more);
+    let (how, still) = asked(app, &other, SUMMARY).await;
+    assert!(how.starts_with("hit") && still == theirs, "{how}");
 }
 
 async fn hits_follow_misses(app: &App, shared: bool) {
@@ -169,9 +222,11 @@ async fn only_users_are_answered(app: &App) {
     for path in [PATIENTS, "/api/patients/3", "/api/prescriptions/3", SUMMARY, "/api/patients/x"] {
         let refused = Client::NOBODY.get(app, path).await;
         refused.problem(401);
-        assert_eq!(refused.header("cache-status"), "");
+        assert_eq!(refused.header("cache-status"), "tower-keep; fwd=bypass");
     }
-    Client::NOBODY.post(app, PATIENTS, &json!({})).await.problem(401);
+    let refused = Client::NOBODY.post(app, PATIENTS, &json!({})).await;
+    refused.problem(401);
+    assert_eq!(refused.header("cache-status"), "tower-keep; fwd=method");
 }
 
 async fn pages_follow_each_other(app: &App) {
@@ -195,6 +250,7 @@ async fn all(app: &App, shared: bool) {
     only_users_are_answered(app).await;
     hits_follow_misses(app, shared).await;
     a_newcomer_is_seen_at_once(app).await;
+    a_changed_product_is_seen_at_once(app).await;
     a_search_is_taken_literally(app).await;
     tenants_do_not_meet(app).await;
     pages_follow_each_other(app).await;
@@ -241,7 +297,9 @@ async fn what_is_no_request_is_refused() {
         "search=%00",
         "search=a%0Ab",
     ] {
-        client.get(&app, &format!("{PATIENTS}?{query}")).await.problem(400);
+        let refused = client.get(&app, &format!("{PATIENTS}?{query}")).await;
+        refused.problem(400);
+        assert_eq!(refused.header("cache-status"), "tower-keep; fwd=bypass");
     }
     let long = "x".repeat(101);
     client.get(&app, &format!("{PATIENTS}?search={long}")).await.problem(400);
@@ -274,7 +332,9 @@ async fn what_is_no_request_is_refused() {
         (with("born", json!("yesterday")), 422),
         (with("name", json!("x".repeat(9000))), 413),
     ] {
-        let problem = client.post(&app, PATIENTS, &body).await.problem(status);
+        let refused = client.post(&app, PATIENTS, &body).await;
+        assert_eq!(refused.header("cache-status"), "tower-keep; fwd=method");
+        let problem = refused.problem(status);
         assert!(problem["detail"].is_string(), "{problem}");
     }
     let send = async |kind: &str, body: &str| {
@@ -324,6 +384,29 @@ async fn while_redis_is_away_the_database_answers_and_afterwards_nothing_is_old(
 }
 
 #[tokio::test]
+async fn a_product_that_changed_while_redis_was_away_is_not_told_as_it_was() {
+    let mut server = Server::start(Flavor::Redis).await;
+    let url = server.url();
+    let variables =
+        [("REDIS_URL", &*url), ("REDIS_TIMEOUT_MS", "1000"), ("SESSION_STORE", "memory")];
+    let app = App::start(&variables).await;
+    assert!(wait_until(Program::PATIENT, || app.is("ok")).await, "{}", app.log());
+    let client = user(&app, PUBLIC).await;
+    let (_, old) = kept(&app, &client, PRESCRIBED).await;
+    server.pause();
+    change(&app, &format!("/api/products/{}", old["product"]["id"]), "Elixir", 1).await;
+    let (how, new) = asked(&app, &client, PRESCRIBED).await;
+    assert_eq!((&*how, &new["product"]["name"]), ("fwd=bypass", &json!("Elixir")));
+    server.resume();
+    let back = async || {
+        let (how, value) = asked(&app, &client, PRESCRIBED).await;
+        assert_eq!(value, new, "{how}: what is old came back");
+        how.starts_with("hit")
+    };
+    assert!(wait_until(Program::PATIENT, back).await, "{}", app.log());
+}
+
+#[tokio::test]
 async fn without_redis_from_the_start_the_database_answers() {
     let url = format!("redis://127.0.0.1:{}", free_port().unwrap());
     let app = App::start(&[("REDIS_URL", &url), ("SESSION_STORE", "memory")]).await;
@@ -334,4 +417,15 @@ async fn without_redis_from_the_start_the_database_answers() {
     add(&app, &client, "Nobody else").await;
     let (how, page) = asked(&app, &client, "/api/patients?search=nobody%20else").await;
     assert_eq!((&*how, &page["total"]), ("fwd=bypass", &json!(1)));
+}
+
+#[tokio::test]
+async fn an_answer_without_a_session_says_that_nothing_was_looked_up() {
+    let mut server = Server::start(Flavor::Redis).await;
+    let app = App::connected(&server.url()).await;
+    let client = user(&app, PUBLIC).await;
+    server.kill();
+    let refused = client.get(&app, SUMMARY).await;
+    refused.problem(503);
+    assert_eq!(refused.header("cache-status"), "tower-keep; fwd=bypass");
 }
