@@ -22,6 +22,10 @@ pub(super) const ALL: [Invalidate<'static>; 4] = [
     Invalidate::Type(ANALYTICS),
 ];
 
+/// How long one of all processes has to load something: longer than to wait for the database and for
+/// the summary.
+const LEASE: Duration = Duration::from_secs(5);
+
 /// The caches, for those who read the database and for those who write to it.
 #[derive(Clone)]
 pub(crate) struct Kept {
@@ -34,7 +38,7 @@ pub(crate) struct Kept {
 impl Kept {
     /// What is kept in `keep`'s store.
     pub(crate) fn of(keep: &Keep) -> Result<Self, ConfigError> {
-        let cache = keep.query_cache().build()?;
+        let cache = keep.query_cache().fill_lease(LEASE).build()?;
         let aside = QueryCache::builder().memory().build()?;
         Ok(Self { overdue: Overdue::of(cache.clone()), cache, aside })
     }

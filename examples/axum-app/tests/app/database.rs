@@ -82,6 +82,25 @@ async fn processes_that_start_together_fill_it_once_and_share_what_is_kept() {
 }
 
 #[tokio::test]
+async fn what_two_processes_ask_for_at_once_is_loaded_once() {
+    let (folder, server) = (TempDir::new().unwrap(), Server::start(Flavor::Redis).await);
+    let (url, redis) = (url(&folder), server.url());
+    let variables = [("DATABASE_URL", &*url), ("REDIS_URL", &*redis), ("REDIS_TIMEOUT_MS", "2000")];
+    let (one, two) = tokio::join!(App::start(&variables), App::start(&variables));
+    for app in [&one, &two] {
+        assert!(wait_until(Program::PATIENT, || app.is("ok")).await, "{}", app.log());
+    }
+    let (first, second) = (user(&one, PUBLIC).await, user(&two, PUBLIC).await);
+    for path in [SUMMARY, PATIENTS, "/api/patients?search=smith", "/api/patients?search=a"] {
+        let (ours, theirs) = tokio::join!(first.get(&one, path), second.get(&two, path));
+        let mut told = [from(&ours), from(&theirs)];
+        told.sort_unstable();
+        assert_eq!(told, ["fwd=miss", "hit; detail=store"], "{path}");
+        assert_eq!(ours.body, theirs.body);
+    }
+}
+
+#[tokio::test]
 async fn a_database_that_cannot_be_used_is_said_clearly() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("app.db");
