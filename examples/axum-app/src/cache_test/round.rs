@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tower_keep::{QueryCache, QueryKey, TenantId, TtlClass};
+use tower_keep::{QueryCache, QueryKey, Source, TtlClass};
 
 /// As long as a small row.
 const VALUE: &str = "a value of some length, as it may be cached for a patient or a prescription";
@@ -18,9 +18,8 @@ const VALUE: &str = "a value of some length, as it may be cached for a patient o
 pub(super) struct Rounds {
     pub(super) cache: QueryCache,
     pub(super) class: TtlClass,
-    pub(super) tenant: TenantId,
-    /// Nobody else has entries of this name.
-    pub(super) name: String,
+    /// Nobody else's.
+    pub(super) key: QueryKey,
     pub(super) number: u32,
     pub(super) until: Instant,
     /// Whether it is to end now.
@@ -33,7 +32,10 @@ pub(super) struct Tally {
     pub(super) put: Vec<f32>,
     pub(super) get: Vec<f32>,
     pub(super) remove: Vec<f32>,
-    pub(super) hits: usize,
+    /// Hits in this process.
+    pub(super) near: usize,
+    /// Hits in the store that processes share.
+    pub(super) store: usize,
     pub(super) misses: usize,
     pub(super) errors: usize,
 }
@@ -42,23 +44,23 @@ impl Rounds {
     /// Each round ends with the entry removed.
     pub(super) async fn go(self) -> Tally {
         let mut tally = Tally::default();
-        for round in 0..self.number {
+        let key = &self.key;
+        for _ in 0..self.number {
             if self.over.load(Relaxed) || Instant::now() >= self.until {
                 break;
             }
-            let id = format!("{}-{round}", self.name);
-            let key = QueryKey::named(&self.tenant, "cache-test", id);
             let begun = Instant::now();
-            let put = self.cache.put(&key, &self.class, VALUE.to_owned()).await;
+            let put = self.cache.put(key, &self.class, VALUE.to_owned()).await;
             tally.put.push(micros(begun));
             let begun = Instant::now();
-            let got = self.cache.get::<String>(&key).await;
+            let got = self.cache.get::<String>(key).await;
             tally.get.push(micros(begun));
             let begun = Instant::now();
-            let removed = self.cache.remove(&key).await;
+            let removed = self.cache.remove(key).await;
             tally.remove.push(micros(begun));
             match &got {
-                Ok(Some(_)) => tally.hits += 1,
+                Ok(Some(got)) if got.source == Source::Near => tally.near += 1,
+                Ok(Some(_)) => tally.store += 1,
                 Ok(None) => tally.misses += 1,
                 Err(_) => {}
             }
@@ -78,7 +80,8 @@ impl Tally {
         self.put.extend(other.put);
         self.get.extend(other.get);
         self.remove.extend(other.remove);
-        self.hits += other.hits;
+        self.near += other.near;
+        self.store += other.store;
         self.misses += other.misses;
         self.errors += other.errors;
     }

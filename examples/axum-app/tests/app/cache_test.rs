@@ -1,5 +1,7 @@
 //! The guide's test of the cache.
 
+use std::collections::HashSet;
+
 use http::Method;
 use serde_json::{Value, json};
 use tower_keep_tests::{Flavor, Program, Server, wait_until};
@@ -17,6 +19,8 @@ async fn measure(app: &App, client: &Client, operations: u32) -> Value {
     assert_eq!(reply.status, 200, "{:?} {}", reply.body, app.log());
     let told = reply.json();
     let number = |name: &str| told[name].as_u64().unwrap();
+    let of = |place: &str| told["hits_from"][place].as_u64().unwrap();
+    assert_eq!(of("near") + of("store"), number("hits"), "{told}");
     assert_eq!(number("operations"), u64::from(operations));
     assert_eq!(number("hits") + number("misses"), number("completed"), "{told}");
     assert_eq!(told["errors"], 0, "{told}");
@@ -28,19 +32,21 @@ async fn measure(app: &App, client: &Client, operations: u32) -> Value {
     told
 }
 
-async fn rounds_are_gone(app: &App) {
+/// All hits are in `place`.
+async fn rounds_are_gone(app: &App, place: &str) {
     let client = user(app, PUBLIC).await;
     kept(app, &client, SUMMARY).await;
     for operations in [1, 5, 1000] {
         let told = measure(app, &client, operations).await;
         assert_eq!((&told["completed"], &told["hits"]), (&json!(operations), &json!(operations)));
+        assert_eq!(told["hits_from"][place], operations, "{told}");
     }
     assert!(from(&client.get(app, SUMMARY).await).starts_with("hit"), "others are left alone");
 }
 
 #[tokio::test]
 async fn rounds_are_gone_in_memory() {
-    rounds_are_gone(&App::start(&[]).await).await;
+    rounds_are_gone(&App::start(&[]).await, "near").await;
 }
 
 #[tokio::test]
@@ -48,10 +54,32 @@ async fn rounds_are_gone_on_redis_and_nothing_is_left() {
     for flavor in Flavor::ALL {
         let server = Server::start(flavor).await;
         let app = App::connected(&server.url()).await;
-        rounds_are_gone(&app).await;
+        rounds_are_gone(&app, "store").await;
         let left = keys(&server, "*cache-test*").await;
         assert!(left.is_empty(), "{left:?}");
     }
+}
+
+/// Other processes remember each name that was removed, and give up all near copies if there are
+/// too many.
+#[tokio::test]
+async fn rounds_take_turns_with_few_names() {
+    let server = Server::start(Flavor::Redis).await;
+    let app = App::connected(&server.url()).await;
+    let client = user(&app, PUBLIC).await;
+    let mut names = HashSet::new();
+    let watch = async {
+        loop {
+            names.extend(keys(&server, "*cache-test*").await);
+        }
+    };
+    let runs = async {
+        for operations in [1000, 2000] {
+            assert_eq!(measure(&app, &client, operations).await["completed"], operations);
+        }
+    };
+    tokio::select! { () = watch => {} () = runs => {} }
+    assert!((1..=8).contains(&names.len()), "{names:?}");
 }
 
 #[tokio::test]
@@ -79,7 +107,12 @@ async fn one_run_at_a_time_for_users_only_and_bounded() {
     let (one, two) = tokio::join!(client.post(&app, TEST, &most), client.post(&app, TEST, &most));
     let (ran, refused) = if one.status == 200 { (one, two) } else { (two, one) };
     assert_eq!(refused.problem(409)["title"], "another run is under way");
-    assert!(ran.json()["completed"].as_u64().unwrap() > 1000, "{:?}", ran.body);
+    let told = ran.json();
+    assert!(told["completed"].as_u64().unwrap() > 1000, "{told}");
+    let (took, most) =
+        (told["seconds"].as_f64().unwrap(), told["seconds_at_most"].as_f64().unwrap());
+    // It has answered before anybody has lost patience.
+    assert!(took < most + 1.0 && most < 10.0, "{told}");
     measure(&app, &client, 10).await;
 }
 
