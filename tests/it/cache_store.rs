@@ -6,27 +6,18 @@ mod entries;
 mod fills;
 mod purges;
 
-use std::pin::Pin;
-
-use tokio::task::{LocalSet, spawn_local};
 use tower_keep_cache::CacheBuilder;
 use tower_keep_core::time::{Clock, UnixMillis};
 use tower_keep_redis::SharedBus;
 use tower_keep_tests::Flavor;
 
 use self::backend::Backend;
-use crate::limit_store::site::{Kind, Site};
+use crate::{
+    limit_store::site::{Kind, Site},
+    suite::{self, suite},
+};
 
-type Behaviour = fn(Backend) -> Pin<Box<dyn Future<Output = ()>>>;
-
-macro_rules! suite {
-    ($($module:ident :: $behaviour:ident),* $(,)?) => {
-        const SUITE: &[(&str, Behaviour)] =
-            &[$((stringify!($behaviour), |backend| Box::pin($module::$behaviour(backend)))),*];
-    };
-}
-
-suite![
+suite! { Backend:
     entries::what_is_put_is_there_for_all,
     entries::what_is_put_again_is_the_later,
     entries::any_bytes_are_kept,
@@ -46,26 +37,11 @@ suite![
     purges::when_purges_are_forgotten_what_is_older_is_gone,
     fills::a_purge_while_many_fill_leaves_nothing_stale,
     fills::of_many_who_write_one_at_a_time_is_read,
-];
+}
 
 /// Runs the whole suite at once, each behaviour with a tenant of its own.
 async fn run(backend: impl Fn(&'static str) -> Backend) {
-    let local = LocalSet::new();
-    let start = |(name, behaviour): &(&'static str, Behaviour)| {
-        (*name, local.spawn_local(behaviour(backend(name))))
-    };
-    let running: Vec<_> = SUITE.iter().map(start).collect();
-    let join = async {
-        let mut failed = Vec::new();
-        for (name, behaviour) in running {
-            if behaviour.await.is_err() {
-                failed.push(name);
-            }
-        }
-        failed
-    };
-    let failed = local.run_until(async { spawn_local(join).await.unwrap() }).await;
-    assert!(failed.is_empty(), "these failed, their reasons are above: {failed:#?}");
+    suite::run(SUITE, backend).await;
 }
 
 /// Two processes that share a server, with what each of them is told to do differently.

@@ -12,9 +12,8 @@ mod shadows;
 pub(crate) mod site;
 mod windows;
 
-use std::{pin::Pin, sync::Arc};
+use std::sync::Arc;
 
-use tokio::task::{LocalSet, spawn_local};
 use tower_keep::Connection;
 use tower_keep_core::time::{Clock, UnixMillis};
 use tower_keep_rate_limit::MemoryStore;
@@ -25,17 +24,9 @@ use self::{
     backend::Backend,
     site::{Kind, Site},
 };
+use crate::suite::{self, suite};
 
-type Behaviour = fn(Backend) -> Pin<Box<dyn Future<Output = ()>>>;
-
-macro_rules! suite {
-    ($($module:ident :: $behaviour:ident),* $(,)?) => {
-        const SUITE: &[(&str, Behaviour)] =
-            &[$((stringify!($behaviour), |backend| Box::pin($module::$behaviour(backend)))),*];
-    };
-}
-
-suite![
+suite! { Backend:
     behaviours::admits_exactly_the_limit_then_denies,
     behaviours::a_denial_consumes_nothing,
     behaviours::eight_limits_are_decided_at_once,
@@ -69,26 +60,11 @@ suite![
     blocks::a_blocked_user_is_denied_and_counted_by_none,
     blocks::a_block_of_the_tenant_holds_for_every_user,
     blocks::a_block_ends_by_itself_when_told_and_when_ended,
-];
+}
 
 /// Runs the whole suite at once, each behaviour with tenants of its own.
 async fn run(backend: impl Fn(&'static str) -> Backend) {
-    let local = LocalSet::new();
-    let start = |(name, behaviour): &(&'static str, Behaviour)| {
-        (*name, local.spawn_local(behaviour(backend(name))))
-    };
-    let running: Vec<_> = SUITE.iter().map(start).collect();
-    let join = async {
-        let mut failed = Vec::new();
-        for (name, behaviour) in running {
-            if behaviour.await.is_err() {
-                failed.push(name);
-            }
-        }
-        failed
-    };
-    let failed = local.run_until(async { spawn_local(join).await.unwrap() }).await;
-    assert!(failed.is_empty(), "these failed, their reasons are above: {failed:#?}");
+    suite::run(SUITE, backend).await;
 }
 
 async fn run_on(kind: Kind) {

@@ -38,3 +38,4 @@ mod session_redis;
 mod session_store;
 mod soak;
 mod stacks;
+mod suite;

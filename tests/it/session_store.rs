@@ -17,26 +17,19 @@ mod rotations;
 mod twins;
 mod values;
 
-use std::{pin::Pin, sync::Arc};
+use std::sync::Arc;
 
-use tokio::task::{LocalSet, spawn_local};
 use tower_keep_core::time::{Clock, UnixMillis};
 use tower_keep_session::{MemoryStore, RedisStore};
 use tower_keep_tests::Flavor;
 
 use self::backend::Backend;
-use crate::limit_store::site::{Kind, Site};
+use crate::{
+    limit_store::site::{Kind, Site},
+    suite::{self, suite},
+};
 
-type Behaviour = fn(Backend) -> Pin<Box<dyn Future<Output = ()>>>;
-
-macro_rules! suite {
-    ($($module:ident :: $behaviour:ident),* $(,)?) => {
-        const SUITE: &[(&str, Behaviour)] =
-            &[$((stringify!($behaviour), |backend| Box::pin($module::$behaviour(backend)))),*];
-    };
-}
-
-suite![
+suite! { Backend:
     values::what_is_saved_is_there,
     values::different_names_changed_at_once_both_hold,
     values::one_goes_while_another_is_set,
@@ -77,26 +70,11 @@ suite![
     moves::one_that_was_written_to_does_not_move_unseen,
     names::different_names_never_share,
     names::an_anonymous_session_is_under_its_own_key,
-];
+}
 
 /// Runs the whole suite at once, each behaviour with holders of its own.
 async fn run(backend: impl Fn(&'static str) -> Backend) {
-    let local = LocalSet::new();
-    let start = |(name, behaviour): &(&'static str, Behaviour)| {
-        (*name, local.spawn_local(behaviour(backend(name))))
-    };
-    let running: Vec<_> = SUITE.iter().map(start).collect();
-    let join = async {
-        let mut failed = Vec::new();
-        for (name, behaviour) in running {
-            if behaviour.await.is_err() {
-                failed.push(name);
-            }
-        }
-        failed
-    };
-    let failed = local.run_until(async { spawn_local(join).await.unwrap() }).await;
-    assert!(failed.is_empty(), "these failed, their reasons are above: {failed:#?}");
+    suite::run(SUITE, backend).await;
 }
 
 /// Each behaviour has a store of its own, because it listens to what the store tells.

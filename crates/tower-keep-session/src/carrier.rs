@@ -136,7 +136,8 @@ pub(crate) fn is_shared(headers: &HeaderMap) -> bool {
         let mut parts = directive.splitn(2, |&byte| byte == b'=').map(<[u8]>::trim_ascii);
         let (name, value) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         let is_some_time = || value.iter().any(|byte| (b'1'..=b'9').contains(byte));
-        let lives = [&b"max-age"[..], b"s-maxage"].iter().any(|life| name.eq_ignore_ascii_case(life));
+        let lives =
+            [&b"max-age"[..], b"s-maxage"].iter().any(|life| name.eq_ignore_ascii_case(life));
         name.eq_ignore_ascii_case(b"public") || (lives && is_some_time())
     };
     directives(headers).any(shares) && !is_own(headers)
