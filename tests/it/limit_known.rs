@@ -306,15 +306,69 @@ async fn callers_are_looked_at_reset_and_blocked_in_memory_too() {
     };
     let of = |name: &str, left| (name.to_owned(), left);
     assert_eq!(stands(&somebody).await, [of("tenant", 9)], "as far as it is named");
+    assert_eq!(limits.reset(&somebody).await.unwrap(), 1);
+    assert_eq!(outcome(&layer, "acme", "42").await, RateLimitOutcome::Allowed);
     let named = somebody.clone().endpoint("/x").part("model", "large");
-    let expected = [of("default", 2), of("tenant", 9), of("model", 1)];
+    let expected = [of("default", 1), of("tenant", 9), of("model", 0)];
     assert_eq!(stands(&named).await, expected);
     assert_eq!(stands(&named).await, expected, "asking counts nothing");
-    limits.reset(&named).await.unwrap();
+    assert_eq!(limits.reset(&named).await.unwrap(), 3);
     assert_eq!(stands(&named).await, [of("default", 3), of("tenant", 10), of("model", 2)]);
     limits.block(&somebody, HOUR).await.unwrap();
     assert_eq!(outcome(&layer, "acme", "42").await, RateLimitOutcome::Blocked);
     assert_eq!(outcome(&layer, "acme", "43").await, RateLimitOutcome::Allowed);
     limits.unblock(&somebody).await.unwrap();
     assert_eq!(outcome(&layer, "acme", "42").await, RateLimitOutcome::Allowed);
+}
+
+/// A rule that counts by endpoint does not count a caller without one, who is blocked all the same.
+#[tokio::test]
+async fn who_is_blocked_is_told_so_where_no_rule_is_fully_named() {
+    for kind in [None, Some(Kind::SINGLE[0])] {
+        let site = match kind {
+            Some(kind) => Some(Site::start(kind).await),
+            None => None,
+        };
+        let keep = match &site {
+            Some(site) => process(site).await,
+            None => Keep::memory(),
+        };
+        let scope = tower_keep::Scope::tenant().user().endpoint();
+        let layer = layer(&keep, Rule::per(scope, 3, HOUR));
+        let (limits, somebody) = (layer.limits(), caller("acme", "42"));
+        assert_eq!(limits.peek(&somebody).await.unwrap().blocked_for, None);
+        limits.block(&somebody, HOUR).await.unwrap();
+        let stands = limits.peek(&somebody).await.unwrap();
+        assert!(stands.rules.is_empty());
+        assert!(stands.blocked_for.unwrap() > HOUR / 2);
+        assert_eq!(limits.reset(&somebody).await.unwrap(), 0, "no rule is reached");
+        assert_eq!(limits.reset(&somebody.endpoint("/x")).await.unwrap(), 1);
+        if let Some(site) = &site {
+            assert_eq!(site.keys().await.len(), 1, "looking leaves nothing");
+        }
+    }
+}
+
+/// Who comes back when the block has ended is not to be told to wait again.
+#[tokio::test]
+async fn a_blocked_caller_is_told_of_the_limits_it_has_used_up_too() {
+    for kind in [None, Some(Kind::SINGLE[0])] {
+        let site = match kind {
+            Some(kind) => Some(Site::start(kind).await),
+            None => None,
+        };
+        let keep = match &site {
+            Some(site) => process(site).await,
+            None => Keep::memory(),
+        };
+        let layer = layer(&keep, Rule::per_user(1, HOUR));
+        assert_eq!(outcome(&layer, "acme", "42").await, RateLimitOutcome::Allowed);
+        layer.limits().block(&caller("acme", "42"), Duration::from_secs(5)).await.unwrap();
+        for _ in 0..2 {
+            let refused = answer(&layer, request("acme", "42", "/x")).await;
+            assert_eq!(refused.extensions().get(), Some(&RateLimitOutcome::Blocked));
+            let wait: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+            assert!(wait > 3000, "{wait}");
+        }
+    }
 }

@@ -12,13 +12,14 @@ mod shadows;
 pub(crate) mod site;
 mod windows;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tower_keep::Connection;
+use tower_keep::{BusState, Connection};
 use tower_keep_core::time::{Clock, UnixMillis};
 use tower_keep_rate_limit::MemoryStore;
 use tower_keep_rate_limit::RedisStore;
-use tower_keep_tests::Flavor;
+use tower_keep_redis::Bus;
+use tower_keep_tests::{Flavor, wait_until};
 
 use self::{
     backend::Backend,
@@ -53,6 +54,7 @@ suite! { Backend:
     shadows::a_watched_limit_counts_nothing_that_another_denies,
     settlements::more_and_less_is_corrected,
     settlements::never_below_nothing,
+    settlements::what_is_used_beyond_a_burst_is_owed,
     settlements::another_window_is_left_alone,
     settlements::each_counter_is_corrected_by_itself,
     settlements::a_settlement_of_what_has_expired_leaves_a_full_limit,
@@ -102,6 +104,21 @@ async fn redis() {
 #[tokio::test(flavor = "multi_thread")]
 async fn valkey() {
     run_on(Kind::Single(Flavor::Valkey)).await;
+}
+
+/// What is told by a store that remembers whom it has denied is told as if it had asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_is_enough_where_denials_are_remembered() {
+    for flavor in Flavor::ALL {
+        let site = Site::start(Kind::Single(flavor)).await;
+        let connection = site.connection().await;
+        let bus = Bus::new(&connection).unwrap();
+        let live = || async { bus.state() == BusState::Live };
+        assert!(wait_until(Duration::from_secs(10), live).await, "{:?}", bus.state());
+        let store = RedisStore::new(connection).remember_denials(&bus).unwrap();
+        let backend = Backend::new(Arc::new(store), None, "remembered");
+        bounds::waiting_is_enough_whatever_the_algorithm_and_the_cost(backend).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

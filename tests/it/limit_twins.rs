@@ -40,6 +40,8 @@ const SETTLE: &str = script!("../../crates/tower-keep-rate-limit/src/settle.lua"
 struct History {
     algorithms: Vec<Algorithm>,
     windows: Vec<u64>,
+    /// For how long counters are kept at least.
+    life: u64,
     steps: Vec<Step>,
 }
 
@@ -74,7 +76,8 @@ impl History {
                 burst: step.burst,
                 cost: step.cost,
                 shadow: step.shadow && index > 0,
-                life_ms: 4 * YEAR,
+                // A window is kept as long as it counts, at the least.
+                life_ms: if *algorithm == Algorithm::Gcra { self.life } else { 4 * YEAR },
                 ..Limit::new(key(rule), 0, *window)
             })
             .collect()
@@ -304,10 +307,12 @@ fn history(
     ];
     let window =
         prop_oneof![Just(1_u64), 2..60_u64, Just(1000_u64), Just(900_000_u64), Just(YEAR),];
-    (counters, prop::collection::vec((algorithm, window), 3), steps(passes)).prop_map(
-        |(counters, kinds, steps)| {
+    // The server's own clock ends them.
+    let life = prop_oneof![Just(4 * YEAR), 600_000..2_000_000_u64];
+    (counters, prop::collection::vec((algorithm, window), 3), life, steps(passes)).prop_map(
+        |(counters, kinds, life, steps)| {
             let (algorithms, windows) = kinds.into_iter().take(counters).unzip();
-            History { algorithms, windows, steps }
+            History { algorithms, windows, life, steps }
         },
     )
 }

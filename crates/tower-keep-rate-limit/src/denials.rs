@@ -21,7 +21,7 @@ use tower_keep_core::{
 use tower_keep_redis::{Bus, BusEvent, BusState};
 
 use crate::{
-    algorithm::Terms,
+    algorithm::{Algorithm, Terms},
     store::{Limit, MAX_LIMITS, NEVER, Standing, Verdict},
 };
 
@@ -195,11 +195,10 @@ impl Denials {
         if self.known.is_empty() {
             return None;
         }
+        let is_believed = |denial: &Denial| denial.believed_until > asking.at;
+        // Rounded up.
         let left = |denial: &Denial| {
-            let believed = denial.believed_until > asking.at;
-            let left = denial.told_until.saturating_duration_since(asking.at);
-            // Rounded up.
-            believed.then(|| millis(left) + 1)
+            millis(denial.told_until.saturating_duration_since(asking.at)).saturating_add(1)
         };
         let mut verdict = Verdict {
             allowed: false,
@@ -210,18 +209,32 @@ impl Denials {
         };
         for key in &asking.blocks {
             let block = self.known.get(key).filter(|denial| denial.asked.is_none());
-            verdict.blocked_ms = verdict.blocked_ms.max(block.as_ref().and_then(left).unwrap_or(0));
+            let block = block.filter(is_believed).as_ref().map_or(0, left);
+            verdict.blocked_ms = verdict.blocked_ms.max(block);
         }
         let mut denied = verdict.blocked_ms > 0;
         for limit in &asking.limits {
-            let known = limit.and_then(|Memorable { key, terms, cost, .. }| {
-                let denial = self.known.get(&key)?;
-                let (denied, least) = denial.asked?;
-                let wait = left(&denial).filter(|_| denied == terms && cost >= least)?;
-                Some(Standing { remaining: denial.remaining, resets_in_ms: wait, wait_ms: wait })
-            });
-            denied |= known.is_some();
-            verdict.limits.push(known.unwrap_or_default());
+            let mut standing = Standing::default();
+            let found = limit.and_then(|limit| Some((limit, self.known.get(&limit.key)?)));
+            if let Some((limit, denial)) = found.filter(|(_, it)| it.told_until > asking.at) {
+                let (terms, least) = denial.asked?;
+                // A denial of other terms tells nothing of these.
+                if terms == limit.terms {
+                    match limit.cost.cmp(&least) {
+                        // It may fit, or have to wait for longer than was told.
+                        std::cmp::Ordering::Less => return None,
+                        std::cmp::Ordering::Greater if !opens_at_once(terms) => return None,
+                        _ => {}
+                    }
+                    // Of one that is not believed any more the wait is told all the same: where
+                    // another denies, waiting is to be enough for both.
+                    denied |= is_believed(&denial);
+                    let wait_ms = left(&denial);
+                    standing =
+                        Standing { remaining: denial.remaining, resets_in_ms: wait_ms, wait_ms };
+                }
+            }
+            verdict.limits.push(standing);
         }
         denied.then_some(verdict)
     }
@@ -244,6 +257,11 @@ impl Denials {
         key.hash(&mut hasher);
         hasher.finish128().as_u128()
     }
+}
+
+/// Whether all that a limit grants is there again at one moment, so that every cost waits for the same.
+const fn opens_at_once(terms: Terms) -> bool {
+    matches!(terms.algorithm, Algorithm::FixedWindow)
 }
 
 impl Drop for Denials {

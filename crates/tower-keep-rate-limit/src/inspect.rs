@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tower_keep_core::{StoreError, time::millis};
+use tower_keep_core::{
+    StoreError,
+    key::{CounterKey, CustomPart, EndpointPart, UserPart},
+    time::millis,
+};
 
 use crate::{
     caller::Caller,
@@ -11,7 +15,7 @@ use crate::{
     limiter::Limiter,
     question::{Limits, Question},
     rule::MAX_WINDOW,
-    store::LimitStore as _,
+    store::{Limit, LimitStore as _},
 };
 
 /// How a caller stands.
@@ -46,7 +50,7 @@ pub struct CallerStanding {
 /// limits.block(&acme, Duration::from_secs(600)).await?;
 /// assert!(limits.peek(&acme).await?.blocked_for.is_some());
 /// limits.unblock(&acme).await?;
-/// limits.reset(&acme).await?;
+/// assert_eq!(limits.reset(&acme).await?, 1, "the one rule that counts it");
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
@@ -71,20 +75,27 @@ impl RateLimits {
         let limiter = &self.limiter;
         let rules = Arc::clone(&limiter.setup.get().rules);
         let question = Question::about(&rules, limiter.plans.as_deref(), caller);
-        let nothing = CallerStanding { rules: Arc::default(), blocked_for: None };
-        if question.is_empty() {
-            return Ok(nothing);
-        }
         let answer = {
             let subject = caller.subject();
             let mut limits = Limits::new();
             question.put_limits(&mut limits, &rules, &subject);
+            if limits.is_empty() {
+                // Blocks are looked at beside a limit: one that nobody has, at no cost.
+                let key = CounterKey {
+                    tenant: subject.tenant(),
+                    user: UserPart::All,
+                    endpoint: EndpointPart::All,
+                    rule: Some("~none"),
+                    part: CustomPart::Unused,
+                };
+                limits.push(Limit { cost: 0, ..Limit::new(key, 1, 1) });
+            }
             limiter.store.any().check(&limits, &subject.blocks())
         };
         let verdict = answer.await?;
         let decision = RateLimitDecision::of(&rules, &question, &verdict, |_| true);
         Ok(CallerStanding {
-            rules: decision.map_or(nothing.rules, |decision| decision.rules),
+            rules: decision.map(|decision| decision.rules).unwrap_or_default(),
             blocked_for: Some(verdict.blocked_ms)
                 .filter(|left| *left > 0)
                 .map(Duration::from_millis),
@@ -92,25 +103,27 @@ impl RateLimits {
     }
 
     /// Forgets what was counted for the caller, by every rule that counts it as far as it is
-    /// named: the full limits are there at once.
+    /// named: the full limits are there at once. Tells how many rules that were; of a caller
+    /// without an [`endpoint`](Caller::endpoint), none that counts by endpoint.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when the store failed, or the others could not be told.
-    pub async fn reset(&self, caller: &Caller) -> Result<(), StoreError> {
+    pub async fn reset(&self, caller: &Caller) -> Result<usize, StoreError> {
         let limiter = &self.limiter;
         let rules = Arc::clone(&limiter.setup.get().rules);
         let question = Question::about(&rules, limiter.plans.as_deref(), caller);
-        let answer = {
+        let (reached, answer) = {
             let mut limits = Limits::new();
             question.put_limits(&mut limits, &rules, &caller.subject());
             let keys: Vec<_> = limits.iter().map(|limit| limit.key).collect();
             if let Some(fallback) = &limiter.fallback {
                 drop(fallback.reset(&keys));
             }
-            limiter.store.any().reset(&keys)
+            (keys.len(), limiter.store.any().reset(&keys))
         };
-        answer.await
+        answer.await?;
+        Ok(reached)
     }
 
     /// Refuses the caller for so long, at most a year, whatever its limits, with 429 and

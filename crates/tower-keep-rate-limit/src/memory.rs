@@ -222,12 +222,11 @@ impl MemoryStore {
             return;
         }
         let mut reading = Reading::of(stored, limit.terms(), now * 1000);
-        if !reading.is_in(*window) {
+        if !reading.settle(*difference, *window, limit.life_ms) {
             return;
         }
         // A store that is full forgives.
         let Ok(reserved) = self.make_room(&mut shard, home, &[key], now) else { return };
-        reading.add(*difference);
         let remaining = reading.remaining();
         let added = usize::from(shard.put(key, Counter::new(&reading, limit, remaining)));
         drop(shard);

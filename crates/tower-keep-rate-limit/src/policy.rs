@@ -48,10 +48,14 @@ pub(crate) fn decide(
     verdict: &Verdict,
     counted: Counted,
 ) -> Ruling {
-    if verdict.blocked_ms > 0 {
-        return block(verdict.blocked_ms);
-    }
     let all = || question.iter().zip(&verdict.limits);
+    let violated =
+        || all().filter(|(asked, standing)| asked.is_enforced(rules) && standing.wait_ms > 0);
+    // Waiting as long as the longest is enough for every limit that was violated.
+    let longest = || violated().map(|(_, standing)| standing.wait_ms).max().unwrap_or_default();
+    if verdict.blocked_ms > 0 {
+        return block(verdict.blocked_ms.max(longest()));
+    }
     if verdict.allowed {
         let outcome = match counted {
             Counted::ByStore => RateLimitOutcome::Allowed,
@@ -64,13 +68,9 @@ pub(crate) fn decide(
         Counted::ByStore => RateLimitOutcome::Denied,
         Counted::Locally => RateLimitOutcome::LocalDenied,
     };
-    let violated =
-        || all().filter(|(asked, standing)| asked.is_enforced(rules) && standing.wait_ms > 0);
-    // Waiting as long as the longest is enough for every limit that was violated.
-    let longest = violated().map(|(_, standing)| standing.wait_ms).max().unwrap_or_default();
     let told = violated().filter(|(asked, _)| is_told(asked.rule(rules)));
     let names = told.map(|(asked, _)| asked.rule(rules).name());
-    let rejection = wait(exceeded(names), longest);
+    let rejection = wait(exceeded(names), longest());
     (Decision::Refuse(Box::new(rejection)), outcome)
 }
 
@@ -172,7 +172,7 @@ pub(crate) fn pass(outcome: RateLimitOutcome) -> Ruling {
     (Decision::Pass, outcome)
 }
 
-/// The decision about a caller that is blocked for so many milliseconds more.
+/// The decision about a caller that is blocked, and can come back after so many milliseconds.
 fn block(for_ms: u64) -> Ruling {
     let rejection = Rejection::new(
         StatusCode::TOO_MANY_REQUESTS,

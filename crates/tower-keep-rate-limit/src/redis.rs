@@ -60,7 +60,8 @@ const TOGETHER: usize = 32;
 /// others to come. In a cluster each goes by itself.
 ///
 /// A counter is text under [`CounterKey::spell`]: `count window_start_ms` for a fixed window,
-/// `count window_start_ms count_before` for a sliding one, `@arrival_us` for GCRA. A bare integer
+/// `count window_start_ms count_before` for a sliding one, `@arrival_us` for GCRA, or
+/// `@arrival_us+owed_us` where a late cost is more than a burst. A bare integer
 /// (somebody's own `INCR`) is read with its expiry as a fixed window. A block is the moment it
 /// ends, in milliseconds, under [`BlockKey::spell`]. In a cluster a tenant's keys lie in one slot.
 #[derive(Clone)]

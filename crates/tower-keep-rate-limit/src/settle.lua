@@ -2,7 +2,8 @@
 --
 -- KEYS[i]: the counter of limit i. ARGV: for each limit kind, quota, window, life of its key in ms,
 -- the difference, and the window that it was counted in: the window's start in ms, or for `g` the
--- moment in ms. What was counted in another window is not touched.
+-- moment in ms. What was counted in another window is not touched; for `g`, what more it cost is owed as
+-- long as its key lives, and what less comes back within the time of a full burst.
 -- Answers how many counters were changed.
 
 local clock = redis.call('TIME')
@@ -22,7 +23,10 @@ for i, key in ipairs(KEYS) do
   local value = values[i]
   by.at(limit, key, value, now, now_us)
   local same = value and limit.start == window
-  if limit.burst then same = math.max(now - window, 0) * 1000 < limit.burst end
+  if limit.burst then
+    local counts = difference > 0 and limit.most_owed or limit.burst
+    same = math.max(now - window, 0) * 1000 < counts
+  end
   if same then
     by.add(limit, difference)
     local text, life = by.spell(limit, now, now_us)

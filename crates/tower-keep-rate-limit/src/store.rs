@@ -128,7 +128,9 @@ impl Settlement<'_> {
 ///    later, whatever happens to its key.
 /// 3. A denial extends nothing.
 /// 4. Time is the store's, not the caller's.
-/// 5. A settlement changes nothing but the window that was counted in, and never below nothing.
+/// 5. A settlement changes nothing but the window that was counted in, and never below nothing. For
+///    GCRA, which has none, what a request cost more is owed, beyond the burst too, for as long as
+///    `life_ms`; what it cost less comes back within the time of a full burst.
 ///
 /// A store must check. One that does not settle, reset or block refuses to.
 pub trait LimitStore: Send + Sync + 'static {

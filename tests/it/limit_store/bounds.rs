@@ -110,7 +110,15 @@ async fn waits(backend: &Backend, counters: &[Counter]) -> u64 {
             continue;
         }
         denials += 1;
-        let most = counters.iter().map(Counter::memory).max().unwrap();
+        // Who is denied may ask for more at once, and is told for how long that waits.
+        let dear: Vec<_> = counters.iter().map(|counter| counter.cost(cost + turn % 2)).collect();
+        let (cost, priced) = (cost + turn % 2, dear.iter().collect::<Vec<_>>());
+        let verdict = backend.check(&priced).await;
+        let wait = longest(&verdict);
+        if verdict.allowed {
+            continue;
+        }
+        let most = counters.iter().map(Counter::memory).max().unwrap() + u64::from(verdict.known);
         assert!(wait <= most, "{wait} of {most} ms");
         if backend.is_by_hand() {
             backend.wait(wait - 1).await;

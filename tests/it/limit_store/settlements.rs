@@ -1,5 +1,7 @@
 //! Costs that are known only later.
 
+use tower_keep_rate_limit::Algorithm;
+
 use super::backend::{Backend, Counter, HOUR, Watch, in_time, remaining};
 
 pub(super) async fn more_and_less_is_corrected(backend: Backend) {
@@ -107,4 +109,35 @@ pub(super) async fn a_sliding_window_that_has_become_the_one_before_is_left_alon
     })
     .await;
     assert_eq!((left, after), (4, 4), "5, and the one that still weighs");
+}
+
+/// A limit that gives back evenly is owed what was used, however much more than a burst that is.
+pub(super) async fn what_is_used_beyond_a_burst_is_owed(backend: Backend) {
+    const LIFE: u64 = 900_000;
+    let gauge = Counter::new(&backend.tenant(), 3600, HOUR).algorithm(Algorithm::Gcra);
+    let gauge = gauge.burst(50).life(LIFE);
+    let counted: &[&Counter] = &[&gauge];
+    let verdict = backend.check(counted).await;
+    let wait = async |at_least: u64| {
+        let denied = backend.check(counted).await;
+        let wait = denied.limits[0].wait_ms;
+        assert!(!denied.allowed && (at_least - 60_000..=at_least).contains(&wait), "{wait}");
+        assert_eq!(denied.limits[0].remaining, 0);
+    };
+    backend.settle((&verdict, counted), 499, |window| window).await;
+    wait(451_000).await;
+    wait(451_000).await;
+    // Later than all has come back that was reserved: more is owed, and nothing is given back twice.
+    let long_ago = |window: u64| window - 400_000;
+    backend.settle((&verdict, counted), -100, long_ago).await;
+    wait(451_000).await;
+    backend.settle((&verdict, counted), 100, long_ago).await;
+    wait(551_000).await;
+    backend.settle((&verdict, counted), 100, |window| window - LIFE).await;
+    wait(551_000).await;
+    // Nobody is locked out for longer than the counter is kept.
+    backend.settle((&verdict, counted), 1_000_000, |window| window).await;
+    wait(LIFE - 49_000).await;
+    backend.settle((&verdict, counted), -870, |window| window).await;
+    assert!(backend.check(counted).await.allowed);
 }

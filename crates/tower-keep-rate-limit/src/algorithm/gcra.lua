@@ -2,19 +2,27 @@
 -- before, and may come early by as much as a full burst. Twin of gcra.rs.
 --
 -- `quota` is how many may come at once, `window` the interval between two, in us. Kept is the
--- text `@time`, the theoretical arrival time of the next request in us. Whatever else stands under
--- the key counts as nothing.
+-- text `@time`, the theoretical arrival time of the next request in us, or `@time+owed` where a late
+-- cost has moved it further ahead than a full burst, by so many us. Whatever else stands under the
+-- key counts as nothing.
 
 local MAX_BURST = 1000000000000000 -- us: what no multiplication here may exceed
 
 local function gcra()
   local function at(limit, _, value, _, now_us)
     limit.burst = math.min(limit.quota * limit.window, MAX_BURST)
-    local arrival = value and tonumber(string.match(value, '^@(%d+)$')) or now_us
-    limit.ahead = math.max(arrival - now_us, 0)
-    if limit.ahead > limit.burst then
+    -- What is owed: as long as the counter is kept, at least the time of a full burst.
+    limit.most_owed = math.max(limit.burst, math.min(limit.life * 1000, MAX_BURST))
+    local arrival, owed = value and string.match(value, '^@(%d+)$'), 0
+    if value and not arrival then
+      arrival, owed = string.match(value, '^@(%d+)%+(%d+)$')
+      owed = math.min(tonumber(owed) or 0, limit.most_owed)
+    end
+    limit.ahead = math.max((tonumber(arrival) or now_us) - now_us, 0)
+    local most = math.max(limit.burst, owed)
+    if limit.ahead > most then
       -- A limit of 0 admits nothing anyway, and forgets nothing.
-      limit.ahead, limit.stale = limit.burst, limit.burst > 0
+      limit.ahead, limit.stale = most, limit.burst > 0
     end
   end
 
@@ -23,14 +31,18 @@ local function gcra()
     return over > 0 and math.ceil(over / 1000) or 0
   end
 
-  -- Moves the arrival by `number` requests: never before now, never further than a full burst.
+  -- Moves the arrival by `number` requests: never before now. A check moves it by no more than fits,
+  -- a settlement never further than what may be owed.
   local function add(limit, number)
     local moved = math.max(-MAX_BURST, math.min(number * limit.window, MAX_BURST))
-    limit.ahead = math.max(0, math.min(limit.ahead + moved, limit.burst))
+    local ahead = limit.ahead + moved
+    if number > 0 then ahead = math.min(ahead, limit.most_owed) end
+    limit.ahead = math.max(0, ahead)
   end
 
   local function spell(limit, _, now_us)
     local arrival = string.format('@%.0f', now_us + limit.ahead)
+    if limit.ahead > limit.burst then arrival = arrival .. string.format('+%.0f', limit.ahead) end
     return arrival, math.max(limit.life, math.ceil(limit.ahead / 1000))
   end
 

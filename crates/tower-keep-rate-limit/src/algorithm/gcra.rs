@@ -21,27 +21,41 @@ pub(crate) const fn burst(quota: u64, interval: u64) -> u64 {
     if product < MAX_BURST { product } else { MAX_BURST }
 }
 
+/// The longest that a late cost is owed for, in microseconds: as long as its counter is kept, and at
+/// least the time of a full burst.
+pub(crate) const fn most_owed(burst: u64, life_ms: u64) -> u64 {
+    let life = life_ms.saturating_mul(1000);
+    let life = if life < MAX_BURST { life } else { MAX_BURST };
+    if life > burst { life } else { burst }
+}
+
 /// When a group's next request is due, its theoretical arrival time, in microseconds since the
 /// Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Arrival(pub(crate) u64);
+pub(crate) struct Arrival {
+    pub(crate) due: u64,
+    /// How far ahead a late cost has moved it beyond a full burst; 0 where none has. No further
+    /// ahead than that is it ever, whatever the clock says.
+    owed: u64,
+}
 
 impl Arrival {
-    /// What counts at `now`. An arrival further ahead than a full burst (the clock went back, or
-    /// the limit was cut) is brought back to that, and must be stored so; but a limit of 0, which
-    /// admits nothing anyway, forgets nothing.
+    /// What counts at `now`. An arrival further ahead than a full burst and what is owed (the clock
+    /// went back, or the limit was cut) is brought back to that, and must be stored so; but a limit
+    /// of 0, which admits nothing anyway, forgets nothing.
     pub(crate) const fn at(stored: Option<Self>, burst: u64, now: u64) -> (Self, bool) {
-        let Some(Self(due)) = stored else { return (Self(now), false) };
+        let Some(Self { due, owed }) = stored else { return (Self { due: now, owed: 0 }, false) };
         let ahead = due.saturating_sub(now);
-        if ahead > burst {
-            return (Self(now.saturating_add(burst)), burst > 0);
+        let most = if owed > burst { owed } else { burst };
+        if ahead > most {
+            return (Self { due: now.saturating_add(most), owed }, burst > 0);
         }
-        (Self(now.saturating_add(ahead)), false)
+        (Self { due: now.saturating_add(ahead), owed }, false)
     }
 
     /// How far ahead of `now` the next request is due, in microseconds.
     const fn ahead(self, now: u64) -> u64 {
-        self.0.saturating_sub(now)
+        self.due.saturating_sub(now)
     }
 
     /// How many more may come at once.
@@ -51,7 +65,8 @@ impl Arrival {
 
     /// How many milliseconds after `now` the cost fits; 0 if it does now. At most the quota.
     pub(crate) const fn wait(self, cost: u64, burst: u64, interval: u64, now: u64) -> u64 {
-        let over = (self.ahead(now) + self::burst(cost, interval)).saturating_sub(burst);
+        let over =
+            (self.ahead(now).saturating_add(self::burst(cost, interval))).saturating_sub(burst);
         over.div_ceil(1000)
     }
 
@@ -60,13 +75,17 @@ impl Arrival {
         self.ahead(now).div_ceil(1000)
     }
 
-    /// Moves the arrival by `number` requests: never before now, never further than a full burst.
-    pub(crate) fn add(&mut self, number: i64, burst: u64, interval: u64, now: u64) {
+    /// Moves the arrival by `number` requests: never before now, never further ahead than `most`.
+    pub(crate) fn add(&mut self, number: i64, burst: u64, most: u64, interval: u64, now: u64) {
         let moved = self::burst(number.unsigned_abs(), interval);
         let ahead = self.ahead(now);
-        let ahead =
-            if number < 0 { ahead.saturating_sub(moved) } else { (ahead + moved).min(burst) };
-        self.0 = now.saturating_add(ahead);
+        let ahead = if number < 0 {
+            ahead.saturating_sub(moved)
+        } else {
+            ahead.saturating_add(moved).min(most)
+        };
+        self.due = now.saturating_add(ahead);
+        self.owed = if ahead > burst { ahead } else { 0 };
     }
 }
 
@@ -91,7 +110,7 @@ mod tests {
         let (mut due, _) = Arrival::at(None, burst, now);
         for left in (0..7).rev() {
             assert_eq!(due.wait(1, burst, interval, now), 0);
-            due.add(1, burst, interval, now);
+            due.add(1, burst, burst, interval, now);
             assert_eq!(due.remaining(burst, interval, now), left);
         }
         assert_eq!(due.wait(1, burst, interval, now), 143);
@@ -99,9 +118,33 @@ mod tests {
         assert_eq!(due.resets_in(now), 1_001);
         let (later, stale) = Arrival::at(Some(due), burst, now + 143_000);
         assert_eq!((later.wait(1, burst, interval, now + 143_000), stale), (0, false));
-        assert_eq!(Arrival::at(Some(due), burst, now - 1), (Arrival(now - 1 + burst), true));
-        assert_eq!(Arrival::at(Some(due), burst / 7, now), (Arrival(now + burst / 7), true));
-        assert_eq!(Arrival::at(Some(due), 0, now), (Arrival(now), false));
+        let plain = |due| Arrival { due, owed: 0 };
+        assert_eq!(Arrival::at(Some(due), burst, now - 1), (plain(now - 1 + burst), true));
+        assert_eq!(Arrival::at(Some(due), burst / 7, now), (plain(now + burst / 7), true));
+        assert_eq!(Arrival::at(Some(due), 0, now), (plain(now), false));
+    }
+
+    #[test]
+    fn what_is_settled_beyond_the_burst_is_owed_until_it_is_due() {
+        let (interval, now) = (1_000_000, 1_700_000_000_000_000);
+        let (burst, most) = (burst(50, interval), most_owed(burst(50, interval), 900_000));
+        let (mut due, _) = Arrival::at(None, burst, now);
+        due.add(1, burst, burst, interval, now);
+        due.add(499, burst, most, interval, now);
+        assert_eq!(due.wait(1, burst, interval, now), 451_000);
+        let later = now + 451_000_000;
+        let (mut after, stale) = Arrival::at(Some(due), burst, later);
+        assert_eq!((after.wait(1, burst, interval, later), stale), (0, false));
+        let (back, stale) = Arrival::at(Some(due), burst, now - 900_000_000);
+        assert_eq!((back.wait(1, burst, interval, now - 900_000_000), stale), (451_000, true));
+        after.add(1, burst, burst, interval, later);
+        assert_eq!(after.owed, 0, "nothing is owed any more");
+        due.add(100_000, burst, most, interval, now);
+        assert_eq!(due.resets_in(now), 900_000, "nobody pays for longer than the counter lives");
+        due.add(-860, burst, most, interval, now);
+        assert_eq!((due.remaining(burst, interval, now), due.owed), (10, 0));
+        assert_eq!(most_owed(7, 0), 7);
+        assert_eq!(most_owed(7, u64::MAX), MAX_BURST);
     }
 
     proptest! {
@@ -121,7 +164,7 @@ mod tests {
                 let (mut due, _) = Arrival::at(stored, burst, now);
                 let wait = due.wait(cost, burst, interval, now);
                 if wait == 0 {
-                    due.add(cost.cast_signed(), burst, interval, now);
+                    due.add(cost.cast_signed(), burst, burst, interval, now);
                     stored = Some(due);
                     admitted.push((now, cost));
                 } else {
@@ -140,15 +183,17 @@ mod tests {
         }
 
         #[test]
-        fn nothing_overflows(due: u64, limit: u64, window: u64, quota: u64, cost: u64, number: i64) {
+        fn nothing_overflows(due: u64, owed: u64, limit: u64, window: u64, quota: u64, cost: u64, number: i64) {
             let now = 1_700_000_000_000_000;
             let interval = interval(limit, window);
             let burst = burst(quota, interval);
-            let (mut due, _) = Arrival::at(Some(Arrival(due)), burst, now);
+            let (mut due, _) = Arrival::at(Some(Arrival { due, owed }), burst, now);
             due.remaining(burst, interval, now);
             due.wait(cost, burst, interval, now);
-            due.add(number, burst, interval, now);
-            prop_assert!(due.ahead(now) <= burst);
+            due.resets_in(now);
+            let most = most_owed(burst, owed);
+            due.add(number, burst, most, interval, now);
+            prop_assert!(number < 0 || due.ahead(now) <= most);
         }
     }
 }

@@ -82,7 +82,38 @@ impl Reading {
         match &mut self.state {
             State::Fixed(open) => open.add(number),
             State::Sliding(open) => open.add(number),
-            State::Gcra(due) => due.add(number, gcra::burst(quota, window), window, self.now_us),
+            State::Gcra(due) => {
+                let burst = gcra::burst(quota, window);
+                due.add(number, burst, burst, window, self.now_us);
+            }
+        }
+    }
+
+    /// Counts so much more, or less, of what was counted in `window`, where that still counts here,
+    /// by a counter that is kept for so long; whether it does. For windows that is the moment that
+    /// one began, for GCRA the moment it was counted: what more it cost is owed as long as the
+    /// counter is kept, and what less comes back within the time of a full burst, since after that
+    /// all has come back.
+    pub(crate) fn settle(&mut self, difference: i64, counted_in: u64, life_ms: u64) -> bool {
+        let Terms { quota, window, .. } = self.terms;
+        match &mut self.state {
+            State::Fixed(Window { start, .. }) | State::Sliding(Windows { start, .. }) => {
+                let same = *start == counted_in;
+                if same {
+                    self.add(difference);
+                }
+                same
+            }
+            State::Gcra(due) => {
+                let burst = gcra::burst(quota, window);
+                let most = gcra::most_owed(burst, life_ms);
+                let passed = (self.now_us / 1000).saturating_sub(counted_in).saturating_mul(1000);
+                let counts = passed < if difference > 0 { most } else { burst };
+                if counts {
+                    due.add(difference, burst, most, window, self.now_us);
+                }
+                counts
+            }
         }
     }
 
@@ -116,21 +147,7 @@ impl Reading {
         match self.state {
             State::Fixed(Window { start, .. }) => start.saturating_add(self.terms.window),
             State::Sliding(Windows { start, .. }) => start.saturating_add(2 * self.terms.window),
-            State::Gcra(Arrival(due)) => due.div_ceil(1000),
-        }
-    }
-
-    /// Whether what was counted in `window` still counts here: for windows the moment that one
-    /// began, for GCRA the moment it was counted, within the time of a full burst.
-    pub(crate) fn is_in(&self, window: u64) -> bool {
-        match self.state {
-            State::Fixed(Window { start, .. }) | State::Sliding(Windows { start, .. }) => {
-                start == window
-            }
-            State::Gcra(_) => {
-                let burst = gcra::burst(self.terms.quota, self.terms.window);
-                (self.now_us / 1000).saturating_sub(window).saturating_mul(1000) < burst
-            }
+            State::Gcra(Arrival { due, .. }) => due.div_ceil(1000),
         }
     }
 }
