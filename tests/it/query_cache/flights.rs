@@ -112,17 +112,16 @@ async fn nobody_waits_twice_for_others() {
         prompt_once(async || {
             round += 1;
             let key = key(format_args!("vain-{round}"));
-            let hang = async |process: &Arc<Process>| {
+            let hang = |process: &Arc<Process>| {
                 let (cache, asked) = (process.cache.clone(), key.clone());
                 let hang = std::future::pending::<Result<u64, String>>;
-                let task =
-                    tokio::spawn(async move { cache.get_or_load(&asked, &class(), hang).await });
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                task
+                tokio::spawn(async move { cache.get_or_load(&asked, &class(), hang).await })
             };
             // The other process has the lease; here one waits for it, and more for that one.
-            let elsewhere = hang(&other).await;
-            let here = hang(&one).await;
+            let elsewhere = hang(&other);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let here = hang(&one);
+            tokio::time::sleep(Duration::from_millis(100)).await;
             let begun = Instant::now();
             let mut waiting = JoinSet::new();
             for _ in 0..10 {
