@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response, header};
-use tower_keep_cache::{Found, Generations, Landed, Turn};
+use tower_keep_cache::{Found, Generations};
 use tower_keep_core::{LateCost, Recorded, RequestBody, ResponseBody, time::UnixMillis};
 use tower_service::Service;
 
@@ -23,8 +23,8 @@ use crate::{
     question::{Question, Texts},
     reply,
     settings::Settings,
-    story::{Story, TRIES, Told},
-    turn::{Flown, Lead},
+    story::{Story, Told},
+    turn::{self, Flown, Lead, Share},
     upstream::{AnswerBody, Upstream},
 };
 
@@ -63,25 +63,25 @@ impl<S> Story<S> {
     {
         let mut lead = Lead::default();
         if question.plan.read {
-            for _ in 0..TRIES {
-                if let Some(answer) = self.whole(&question, &self.settings.near(&question)) {
-                    return Ok(answer);
+            let shared = {
+                let (settings, question) = (&*self.settings, &question);
+                let look = || {
+                    let known = settings.near(question);
+                    known.iter().all(Option::is_some).then_some(known)
+                };
+                turn::share(settings, &question.name, look).await
+            };
+            let answer = match shared {
+                Share::Here(known) => self.whole(&question, &known),
+                Share::Flown(flown) => self.flown(&question, flown),
+                Share::Lead(leader) => {
+                    lead.leader = Some(leader);
+                    None
                 }
-                match self.settings.flights.join(question.name.as_bytes()) {
-                    Turn::Alone => break,
-                    Turn::Lead(leader) => {
-                        lead.leader = Some(leader);
-                        break;
-                    }
-                    Turn::Follow(follower) => match follower.wait(self.settings.patience).await {
-                        Landed::Value(flown) => match self.flown(&question, flown) {
-                            Some(answer) => return Ok(answer),
-                            None => break,
-                        },
-                        Landed::TimedOut => break,
-                        Landed::Abandoned => {}
-                    },
-                }
+                Share::Alone => None,
+            };
+            if let Some(answer) = answer {
+                return Ok(answer);
             }
         }
         let Some((known, generations)) = self.settings.known(&question).await else {

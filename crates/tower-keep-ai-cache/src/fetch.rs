@@ -6,7 +6,10 @@ use std::{
     future::{Future, pending, poll_fn},
     panic::resume_unwind,
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -17,7 +20,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tower_keep_cache::{Generations, Put, Stamp, Tag};
-use tower_keep_core::{Answer, LateCost, RequestBody, ResponseBody, Seen, StoreError};
+use tower_keep_core::{Answer, LateCost, RequestBody, ResponseBody, Seen, StoreError, WatchBody};
 use tower_service::Service;
 use tracing::Instrument as _;
 
@@ -134,9 +137,13 @@ impl<S> Fetch<S> {
         poll_fn(|cx| self.service.poll_ready(cx)).await
     }
 
-    /// There is no answer. The error itself is the client's; who waits is told that there was one.
+    /// There is no answer. The error is the client's; of those who wait the next one asks.
     pub(crate) fn fail<R, E>(mut self, error: E, client: Client<R, E>) {
-        self.lead.land(Flown::Failed);
+        self.lead.close();
+        let cost = LateCost::of(&self.parts.extensions);
+        if let Some(cost) = cost.filter(|_| self.paid.total() > 0) {
+            judge::settle(cost, self.paid);
+        }
         let _gone = client.send(Err(error));
     }
 
@@ -167,6 +174,8 @@ impl<S> Fetch<S> {
         let seen = shape(&question.asked, head.status, &head.headers);
         let told = Arc::new(reply::told(head.status, &head.headers, since));
         let live = Flown::Live(Arc::clone(&told), recording.follow());
+        let across_keys = question.across_keys;
+        let is_paid = cost.is_some();
         let judge = Judge::new(question.asked, coding, most, cost).after(paid);
         let keeping = generations.map(|generations| Keeping {
             settings: Arc::clone(&settings),
@@ -184,10 +193,12 @@ impl<S> Fetch<S> {
             }
             // Not all who wait may read it as it comes: they are told when it is unpacked.
             Ok(()) if coding != Coding::Plain => {}
+            // Who follows is not to be cut off for want of room.
+            Ok(()) if settings.in_flight.is_tight() => watch.lead.land(Flown::Unshared),
             Ok(()) => watch.lead.share(live),
             Err(flaw) => {
                 // An error is for those who wait, unless it is about its own client.
-                let shared = coding == Coding::Plain && is_for_all(flaw, head.status);
+                let shared = coding == Coding::Plain && is_for_all(flaw, head.status, across_keys);
                 watch.lead.land(if shared { live } else { Flown::Unshared });
                 watch.refuse(flaw);
             }
@@ -195,6 +206,11 @@ impl<S> Fetch<S> {
         let watch = Arc::new(Mutex::new(watch));
         let watching = Arc::clone(&watch);
         recording.watch(move |seen| lock(&watching).see(seen));
+        // What the recording leaves to the client is to be paid as well.
+        let own = match is_paid {
+            true => own.and_watch(After { watch: Arc::clone(&watch), passed: AtomicU64::new(0) }),
+            false => own,
+        };
         let answer = Response::from_parts(head, own);
         let _gone = client.send(Ok(reply::passed(answer, outcome)));
         // What it is by then was seen.
@@ -213,12 +229,13 @@ impl<S> Fetch<S> {
 }
 
 /// Whether those who wait may be told what is not stored: not all of them have the credentials that
-/// were refused.
-fn is_for_all(flaw: Flaw, status: StatusCode) -> bool {
-    let own = matches!(
-        status,
-        StatusCode::UNAUTHORIZED | StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN
-    );
+/// were refused, or, `across_keys`, the limits and models of those.
+fn is_for_all(flaw: Flaw, status: StatusCode, across_keys: bool) -> bool {
+    let own = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN => true,
+        StatusCode::NOT_FOUND | StatusCode::TOO_MANY_REQUESTS => across_keys,
+        _ => false,
+    };
     flaw != Flaw::NoStore && !status.is_redirection() && !own
 }
 
@@ -305,6 +322,30 @@ struct Watch {
     putting: Option<Putting>,
     /// Whom those who wait are told in the end, if it comes compressed.
     unpacked: Option<Arc<Told>>,
+}
+
+/// Sees what its client reads by itself when the recording has ended before the answer has.
+struct After {
+    watch: Arc<Mutex<Watch>>,
+    passed: AtomicU64,
+}
+
+impl WatchBody for After {
+    fn data(&self, data: &Bytes) {
+        let length = data.len() as u64;
+        let passed = self.passed.fetch_add(length, Ordering::Relaxed).saturating_add(length);
+        let mut watch = lock(&self.watch);
+        let fresh = passed.saturating_sub(watch.judge.seen()).min(length);
+        if let Ok(fresh) = usize::try_from(fresh)
+            && fresh > 0
+        {
+            watch.judge.see(&data.slice(data.len() - fresh..), false);
+        }
+    }
+
+    fn end(&self) {
+        lock(&self.watch).judge.see(&Bytes::new(), true);
+    }
 }
 
 impl Watch {

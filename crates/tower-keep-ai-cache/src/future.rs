@@ -9,9 +9,9 @@ use std::{
 
 use http::Response;
 use pin_project_lite::pin_project;
-use tower_keep_core::{Observation, ResponseBody};
+use tower_keep_core::{LateCost, Observation, ResponseBody};
 
-use crate::{AiCacheOutcome, AiCacheStatus, BypassReason, reply, story::Told};
+use crate::{AiCacheOutcome, AiCacheStatus, Api, BypassReason, judge, reply, story::Told};
 
 /// A story, whose type has no name.
 type Telling<R, E> = Pin<Box<dyn Future<Output = Told<R, E>> + Send>>;
@@ -33,18 +33,17 @@ pin_project! {
 }
 
 /// What is known of a request that is passed on as it is.
-struct Passing {
-    reason: BypassReason,
-    observation: Observation<AiCacheStatus>,
+pub(crate) struct Passing {
+    pub(crate) reason: BypassReason,
+    /// Where it is to be told what the answer to a request to this API cost, and how much of that is
+    /// read at most.
+    pub(crate) cost: Option<(LateCost, Api, usize)>,
+    pub(crate) observation: Observation<AiCacheStatus>,
 }
 
 impl<F, R, E> AiCacheFuture<F, R, E> {
-    pub(crate) const fn passing(
-        future: F,
-        reason: BypassReason,
-        observation: Observation<AiCacheStatus>,
-    ) -> Self {
-        Self { state: State::Passing { future, passing: Some(Passing { reason, observation }) } }
+    pub(crate) const fn passing(future: F, passing: Passing) -> Self {
+        Self { state: State::Passing { future, passing: Some(passing) } }
     }
 
     pub(crate) fn telling(story: impl Future<Output = Told<R, E>> + Send + 'static) -> Self {
@@ -64,9 +63,12 @@ where
             StateProjection::Passing { future, passing } => {
                 let answer = ready!(future.poll(cx));
                 Poll::Ready(answer.map(|answer| {
-                    let answer = answer.map(ResponseBody::inner);
-                    let Some(Passing { reason, observation }) = passing.take() else {
-                        return answer;
+                    let Some(Passing { reason, cost, observation }) = passing.take() else {
+                        return answer.map(ResponseBody::inner);
+                    };
+                    let answer = match cost {
+                        Some((cost, api, most)) => judge::metered(answer, api, most, Some(cost)),
+                        None => answer.map(ResponseBody::inner),
                     };
                     observation.finish(AiCacheStatus::Bypass);
                     // What is none of ours is not touched.

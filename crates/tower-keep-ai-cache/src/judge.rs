@@ -3,11 +3,12 @@
 use std::sync::{Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
-use tower_keep_core::{CostUnit, LateCost, WatchBody};
+use http::{HeaderMap, HeaderValue, Response, header};
+use tower_keep_core::{CostUnit, LateCost, ResponseBody, WatchBody};
 
 use crate::{
     coding::{Coding, Gunzip},
-    provider::{Asked, Flaw, Usage, Verdict, spent, stream::Stream},
+    provider::{Api, Asked, Flaw, Usage, Verdict, spent, stream::Stream},
 };
 
 /// Follows one answer.
@@ -26,6 +27,11 @@ pub(crate) struct Judge {
     paid: Usage,
     /// Of an answer that is compressed.
     gunzip: Option<Gunzip>,
+    /// Whether what comes is kept.
+    keeps: bool,
+    seen: u64,
+    /// Nothing that comes is of interest any more.
+    ended: bool,
 }
 
 impl Judge {
@@ -33,7 +39,20 @@ impl Judge {
         let stream = asked.stream.then(|| Stream::new(&asked, most));
         let gunzip = Gunzip::of(coding, most);
         let (read, paid) = (Vec::new(), Usage::default());
-        Self { asked, stream, read, length: 0, most, verdict: None, cost, paid, gunzip }
+        Self {
+            asked,
+            stream,
+            read,
+            length: 0,
+            most,
+            verdict: None,
+            cost,
+            paid,
+            gunzip,
+            keeps: true,
+            seen: 0,
+            ended: false,
+        }
     }
 
     /// Settles this too, which was paid before.
@@ -42,9 +61,21 @@ impl Judge {
         self
     }
 
+    /// Keeps nothing of an answer that comes as events: only its cost is of interest.
+    const fn for_its_cost(mut self) -> Self {
+        self.keeps = self.stream.is_none();
+        self
+    }
+
+    /// How many bytes have gone by.
+    pub(crate) const fn seen(&self) -> u64 {
+        self.seen
+    }
+
     /// These bytes are about to go by.
     pub(crate) fn see(&mut self, data: &Bytes, last: bool) {
-        if self.verdict.is_some() {
+        self.seen = self.seen.saturating_add(data.len() as u64);
+        if self.ended {
             return;
         }
         match self.plain(data, last) {
@@ -52,7 +83,8 @@ impl Judge {
             Ok(None) => self.see_plain(data, last),
             Err(flaw) => {
                 self.read.clear();
-                self.verdict = Some(Verdict::Incomplete(flaw));
+                self.verdict.get_or_insert(Verdict::Incomplete(flaw));
+                self.ended = true;
             }
         }
     }
@@ -69,14 +101,15 @@ impl Judge {
     }
 
     fn see_plain(&mut self, data: &Bytes, last: bool) {
-        self.length = self.length.saturating_add(data.len());
-        if self.length > self.most {
-            self.read.clear();
-            self.verdict = Some(Verdict::Incomplete(Flaw::TooLarge));
-            return;
-        }
-        if !data.is_empty() {
-            self.read.push(data.clone());
+        if self.verdict.is_none() {
+            self.length = self.length.saturating_add(data.len());
+            if self.length > self.most {
+                // What it costs is told all the same, where it comes as events.
+                self.read.clear();
+                self.verdict = Some(Verdict::Incomplete(Flaw::TooLarge));
+            } else if self.keeps && !data.is_empty() {
+                self.read.push(data.clone());
+            }
         }
         if let Some(stream) = &mut self.stream {
             stream.take(data);
@@ -86,22 +119,32 @@ impl Judge {
             }
         }
         if last {
-            let (verdict, spent) = if let Some(stream) = self.stream.take() {
+            self.ended = true;
+            self.end();
+        }
+    }
+
+    /// No more will come.
+    fn end(&mut self) {
+        let (verdict, spent) = match self.stream.take() {
+            Some(stream) => {
                 let spent = stream.spent();
                 (stream.end(), spent)
-            } else {
+            }
+            None if self.verdict.is_some() => return,
+            None => {
                 self.join();
                 let whole = self.read.first().cloned().unwrap_or_default();
                 (self.asked.judge(&whole), spent::told(&whole))
-            };
-            // What came to an end is to be paid, also where it is not one to store.
-            match verdict {
-                Verdict::Complete(usage) => self.settle(usage),
-                Verdict::Incomplete(Flaw::Truncated | Flaw::Error | Flaw::Malformed) => {}
-                Verdict::Incomplete(_) => self.settle(spent.unwrap_or_default()),
             }
-            self.verdict = Some(verdict);
+        };
+        // What came to an end is to be paid, also where it is not one to store.
+        match verdict {
+            Verdict::Complete(usage) => self.settle(usage),
+            Verdict::Incomplete(Flaw::Truncated | Flaw::Error | Flaw::Malformed) => {}
+            Verdict::Incomplete(_) => self.settle(spent.unwrap_or_default()),
         }
+        self.verdict.get_or_insert(verdict);
     }
 
     /// What is wrong with it so far.
@@ -149,8 +192,32 @@ pub(crate) fn settle(cost: &LateCost, usage: Usage) {
     cost.settle(CostUnit::OUTPUT_TOKENS, usage.output);
 }
 
+/// Lets an answer pass that is not stored, whatever was asked, and settles what it says it cost.
+pub(crate) fn metered<R>(
+    answer: Response<R>,
+    api: Api,
+    most: usize,
+    cost: Option<LateCost>,
+) -> Response<ResponseBody<R>> {
+    let Some(cost) = cost else { return answer.map(ResponseBody::inner) };
+    if !answer.status().is_success() {
+        // Nobody pays for an error.
+        settle(&cost, Usage::default());
+        return answer.map(ResponseBody::inner);
+    }
+    let asked = Asked { api, parts: 1, stream: is_stream(answer.headers()), take_cut: false };
+    let judge = Judge::new(asked, Coding::of(answer.headers()), most, Some(cost)).for_its_cost();
+    answer.map(|body| ResponseBody::watched(body, Paying(Mutex::new(judge))))
+}
+
+/// Whether an answer comes as events.
+fn is_stream(headers: &HeaderMap) -> bool {
+    let is = |kind: &HeaderValue| kind.as_bytes().starts_with(b"text/event-stream");
+    headers.get(header::CONTENT_TYPE).is_some_and(is)
+}
+
 /// Follows an answer that is not stored, for what it costs.
-pub(crate) struct Paying(pub(crate) Mutex<Judge>);
+struct Paying(Mutex<Judge>);
 
 impl WatchBody for Paying {
     fn data(&self, data: &Bytes) {

@@ -38,8 +38,8 @@
 //! 7. **Many who ask the same** share one call: whoever comes while the answer does gets it from its
 //!    beginning and then as it comes. A client that goes away takes nothing from the others; what
 //!    breaks off breaks off for all; an error is told to those who wait, and to nobody later, unless
-//!    it is about its own client's credentials; where the service inside fails without an answer they
-//!    get a 502; who asks after a flush shares nothing from before. On
+//!    it is about its own client's credentials; where the service inside fails without an answer the
+//!    next one asks; who asks after a flush shares nothing from before. On
 //!    Redis one process asks for all ([`fill_lease`](AiCacheLayerBuilder::fill_lease)), and the
 //!    others have the answer when it is whole. Batches of embeddings do not wait for other
 //!    processes.

@@ -34,6 +34,8 @@ pub(crate) struct Question {
     pub(crate) ttl: Duration,
     /// What the request says, our members cut out.
     pub(crate) body: Bytes,
+    /// Those who share an answer may have credentials of different rights.
+    pub(crate) across_keys: bool,
     /// The texts of a request for embeddings, each kept by itself.
     pub(crate) texts: Option<Texts>,
 }
@@ -116,6 +118,7 @@ pub(crate) fn study(
         asked,
         plan,
         body: body.clone(),
+        across_keys: whose.across_keys,
         texts,
     })
 }

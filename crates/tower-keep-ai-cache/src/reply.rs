@@ -154,15 +154,6 @@ fn say_so<B>(
     answer
 }
 
-/// Who asked for all has failed to: nobody else asks an upstream that is away one after the other.
-pub(crate) fn failed<R>() -> Response<ResponseBody<R>> {
-    let (status, code) = (StatusCode::BAD_GATEWAY, GrpcCode::Unavailable);
-    let rejection = Rejection::new(status, code, "Bad gateway");
-    let detail = "another request for the same failed to get an answer";
-    let answer = rejection.detail(detail).into_response(Dialect::Http);
-    passed(answer, AiCacheOutcome::new(AiCacheStatus::Coalesced))
-}
-
 /// The request's body broke off.
 pub(crate) fn broken<R>() -> Response<ResponseBody<R>> {
     let (status, code) = (StatusCode::BAD_REQUEST, GrpcCode::InvalidArgument);

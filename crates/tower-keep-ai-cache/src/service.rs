@@ -9,11 +9,15 @@ use bytes::Bytes;
 use http::{Request, Response, header};
 use http_body::Body;
 use tokio::runtime::Handle;
-use tower_keep_core::{BoxError, Head, Instruments, RequestBody, ResponseBody, take_ready};
+use tower_keep_core::{
+    BoxError, Head, Instruments, LateCost, RequestBody, ResponseBody, take_ready,
+};
 use tower_service::Service;
 
 use crate::{
-    AiCacheStatus, Api, BypassReason, TtlClass, future::AiCacheFuture, settings::Settings,
+    AiCacheStatus, Api, BypassReason, TtlClass,
+    future::{AiCacheFuture, Passing},
+    settings::Settings,
     story::Story,
 };
 
@@ -54,9 +58,11 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let observation = INSTRUMENTS.observe();
         match self.settings.recognize(&request) {
-            Err(reason) => {
+            Err((reason, api)) => {
+                let cost = LateCost::of(request.extensions()).cloned();
+                let cost = cost.zip(api).map(|(cost, api)| (cost, api, self.settings.max_response));
                 let future = self.inner.call(request.map(RequestBody::inner));
-                AiCacheFuture::passing(future, reason, observation)
+                AiCacheFuture::passing(future, Passing { reason, cost, observation })
             }
             Ok(kind) => {
                 let (parts, body) = request.into_parts();
@@ -69,27 +75,32 @@ where
 }
 
 impl Settings {
-    /// Which API a request is of, if its body is to be read.
-    fn recognize<B: Body>(&self, request: &Request<B>) -> Result<(Api, TtlClass), BypassReason> {
+    /// Which API a request is of, if its body is to be read; else why not, and of which it is all
+    /// the same.
+    fn recognize<B: Body>(
+        &self,
+        request: &Request<B>,
+    ) -> Result<(Api, TtlClass), (BypassReason, Option<Api>)> {
         let (headers, path) = (request.headers(), request.uri().path());
         let Some(route) = self.routes.find(request.method(), path, headers) else {
-            return Err(BypassReason::Unrecognized);
+            return Err((BypassReason::Unrecognized, None));
         };
+        let refused = |reason| Err((reason, Some(route.api)));
         if !self.skip.is_empty() {
             let parts = Head::from(request).parts();
             if self.skip.iter().any(|skip| skip(&parts)) {
-                return Err(BypassReason::Skipped);
+                return refused(BypassReason::Skipped);
             }
         }
         if headers.contains_key(header::CONTENT_ENCODING) {
-            return Err(BypassReason::Encoded);
+            return refused(BypassReason::Encoded);
         }
         if request.body().size_hint().lower() > self.max_request as u64 {
-            return Err(BypassReason::TooLarge);
+            return refused(BypassReason::TooLarge);
         }
         // The upstream is asked in a task of its own.
         if Handle::try_current().is_err() {
-            return Err(BypassReason::Skipped);
+            return refused(BypassReason::Skipped);
         }
         Ok((route.api, route.class))
     }

@@ -1,31 +1,27 @@
 //! The story of a request that is understood; plumbing only.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response, request::Parts};
 use http_body::Body;
-use tower_keep_cache::{Cache, Found, Generations, Landed, Leader, Lease, Name, Turn};
+use tower_keep_cache::{Cache, Found, Generations, Leader, Lease, Name};
 use tower_keep_core::{LateCost, Observation, RequestBody, ResponseBody, StoreError};
 use tower_service::Service;
 
 use crate::{
     AiCacheOutcome, AiCacheStatus, Api, BypassReason, TtlClass,
-    coding::Coding,
     entry::Entry,
     fetch::{Fetch, detached},
     intake::{self, Intake},
-    judge::{self, Judge, Paying},
+    judge,
     provider::Usage,
     question::{self, Question, Refused},
     reply,
     settings::Settings,
-    turn::{self, Flown, Lead, Leased},
+    turn::{self, Flown, Lead, Leased, Share},
     upstream::{AnswerBody, Upstream},
 };
-
-/// How often a request waits for others that then go away.
-pub(crate) const TRIES: usize = 3;
 
 /// A request and all that is needed to answer it.
 pub(crate) struct Story<S> {
@@ -69,21 +65,23 @@ impl<S> Story<S> {
             Intake::Whole(text) => text,
             Intake::Broken => return Ok(reply::broken()),
             Intake::TooLarge(body) => {
+                let cost = LateCost::of(&self.parts.extensions).cloned();
                 let answer = self.service.call(Request::from_parts(self.parts, body)).await?;
+                let answer = judge::metered(answer, kind.0, self.settings.max_response, cost);
                 let outcome = AiCacheOutcome::bypass(BypassReason::TooLarge);
-                return Ok(reply::passed(answer.map(ResponseBody::inner), outcome));
+                return Ok(reply::passed(answer, outcome));
             }
         };
         let whose = self.settings.sharing.of(&self.parts).await;
         match question::study(&self.settings, kind, &self.parts, &text, whose) {
-            Err(refused) => self.bypass(refused).await,
+            Err(refused) => self.bypass(kind.0, refused).await,
             Ok(question) if question.texts.is_some() => self.embed(Arc::new(question)).await,
             Ok(question) => self.look(Arc::new(question)).await,
         }
     }
 
     /// Lets the request pass. What it costs is told all the same.
-    async fn bypass<B, R>(mut self, refused: Refused) -> Told<R, S::Error>
+    async fn bypass<B, R>(mut self, api: Api, refused: Refused) -> Told<R, S::Error>
     where
         S: Service<Request<RequestBody<B>>, Response = Response<R>>,
         R: AnswerBody,
@@ -95,19 +93,7 @@ impl<S> Story<S> {
         }
         let request = Request::from_parts(self.parts, RequestBody::bytes(body));
         let answer = self.service.call(request).await?;
-        let (succeeded, most) = (answer.status().is_success(), self.settings.max_response);
-        let coding = Coding::of(answer.headers());
-        let answer = answer.map(|body| match (cost, asked) {
-            (Some(cost), Some(asked)) if succeeded => {
-                let judge = Judge::new(asked, coding, most, Some(cost));
-                ResponseBody::watched(body, Paying(Mutex::new(judge)))
-            }
-            (Some(cost), _) if !succeeded => {
-                judge::settle(&cost, Usage::default());
-                ResponseBody::inner(body)
-            }
-            _ => ResponseBody::inner(body),
-        });
+        let answer = judge::metered(answer, api, self.settings.max_response, cost);
         Ok(reply::passed(answer, AiCacheOutcome::bypass(reason)))
     }
 
@@ -122,27 +108,24 @@ impl<S> Story<S> {
             // It shares with nobody: what others wait for may be older than it wants.
             return self.refresh(question).await;
         }
-        let cache = &self.settings.cache;
-        for _ in 0..TRIES {
-            if let Some(found) = cache.peek(&question.name)
-                && let Some(answer) = self.stored(&question, found)
-            {
-                return Ok(answer);
-            }
-            match self.settings.flights.join(question.name.as_bytes()) {
-                Turn::Alone => break,
-                Turn::Lead(leader) => return self.lead(question, Some(leader)).await,
-                Turn::Follow(follower) => match follower.wait(self.settings.patience).await {
-                    Landed::Value(flown) => match self.flown(&question, flown) {
-                        Some(answer) => return Ok(answer),
-                        None => break,
-                    },
-                    Landed::TimedOut => break,
-                    Landed::Abandoned => {}
-                },
-            }
-        }
-        self.lead(question, None).await
+        let shared = {
+            let (settings, question) = (&*self.settings, &question);
+            let look = || settings.usable(question, settings.cache.peek(&question.name)?);
+            turn::share(settings, &question.name, look).await
+        };
+        let leader = match shared {
+            Share::Here(entry) => match self.stored(&entry) {
+                Some(answer) => return Ok(answer),
+                None => None,
+            },
+            Share::Flown(flown) => match self.flown(&question, flown) {
+                Some(answer) => return Ok(answer),
+                None => None,
+            },
+            Share::Lead(leader) => Some(leader),
+            Share::Alone => None,
+        };
+        self.lead(question, leader).await
     }
 
     /// Looks it up for all who want the same, and asks if it is not there.
@@ -173,10 +156,10 @@ impl<S> Story<S> {
             lead.lease = Some(Leased::new(cache, name, *token, lasting));
         }
         let is_old = is_valid(&found);
-        if let Some(entry) = &found.value
-            && let Some(answer) = self.stored(&question, found.clone())
+        if let Some(entry) = self.settings.usable(&question, found)
+            && let Some(answer) = self.stored(&entry)
         {
-            lead.land(Flown::Kept(Arc::clone(entry), generations));
+            lead.land(Flown::Kept(entry, generations));
             return Ok(answer);
         }
         // It is there, and older than the request takes.
@@ -210,14 +193,9 @@ impl<S> Story<S> {
         Fetch { settings, service, parts, question, lead, generations, outcome, paid }
     }
 
-    /// Answers with what is stored, if it may.
-    fn stored<R>(
-        &self,
-        question: &Question,
-        found: Found<Entry>,
-    ) -> Option<Response<ResponseBody<R>>> {
-        let entry = self.settings.usable(question, found)?;
-        let answer = reply::stored(&entry, self.settings.now(), self.settings.cut_events)?;
+    /// Answers with what is stored.
+    fn stored<R>(&self, entry: &Entry) -> Option<Response<ResponseBody<R>>> {
+        let answer = reply::stored(entry, self.settings.now(), self.settings.cut_events)?;
         self.costs_nothing();
         Some(answer)
     }
@@ -230,24 +208,15 @@ impl<S> Story<S> {
     ) -> Option<Response<ResponseBody<R>>> {
         let answer = match flown {
             Flown::Unshared => return None,
-            Flown::Failed => reply::failed(),
             Flown::Kept(entry, generations) => {
                 let found = Found { value: Some(entry), generations, lease: Lease::None };
-                return self.stored(question, found);
-            }
-            Flown::Live(told, _) | Flown::Here(told, _) if !self.is_valid(question, &told) => {
-                return None;
+                return self.stored(&*self.settings.usable(question, found)?);
             }
             Flown::Live(told, follow) => reply::shared(&told, ResponseBody::follow(&follow)),
             Flown::Here(told, body) => reply::shared(&told, ResponseBody::bytes(body)),
         };
         self.costs_nothing();
         Some(answer)
-    }
-
-    /// What was asked for before a flush is not for who asks after it.
-    fn is_valid(&self, question: &Question, told: &turn::Told) -> bool {
-        told.is_valid(&self.settings.cache.known(question.name.tenant()))
     }
 
     /// The upstream is not asked for this request.

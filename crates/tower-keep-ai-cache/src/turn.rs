@@ -4,11 +4,20 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use tokio::{runtime::Handle, task::AbortHandle, time::sleep};
-use tower_keep_cache::{Cache, Generations, Leader, LeaseToken, Name, Stamp, Tag, Validity};
+use tokio::{
+    runtime::Handle,
+    task::AbortHandle,
+    time::{Instant, sleep},
+};
+use tower_keep_cache::{
+    Cache, Generations, Landed, Leader, LeaseToken, Name, Stamp, Tag, Turn, Validity,
+};
 use tower_keep_core::Follow;
 
-use crate::entry::{ALL, Entry};
+use crate::{
+    entry::{ALL, Entry},
+    settings::Settings,
+};
 
 /// What those are brought who wait for another's answer.
 #[derive(Clone, Debug)]
@@ -21,8 +30,6 @@ pub(crate) enum Flown {
     Here(Arc<Told>, Bytes),
     /// It is for nobody else.
     Unshared,
-    /// The upstream could not be asked.
-    Failed,
 }
 
 /// The head of an answer, as others may be told.
@@ -36,10 +43,78 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    /// Whether it was asked for since the last flush.
-    pub(crate) fn is_valid(&self, generations: &Generations) -> bool {
+    /// Whether it was asked for before a flush of which these tell. Of what was asked for while the
+    /// store did not answer nobody knows, once they are `certain`.
+    fn is_flushed(&self, generations: &Generations, certain: bool) -> bool {
         self.since
-            .is_none_or(|(stamp, tag)| generations.judge(stamp, [*ALL, tag]) != Validity::Gone)
+            .map_or(certain, |(stamp, tag)| generations.judge(stamp, [*ALL, tag]) == Validity::Gone)
+    }
+}
+
+impl Flown {
+    /// Whether it is of no use to who has come after a flush.
+    pub(crate) fn is_flushed(&self, generations: &Generations, certain: bool) -> bool {
+        match self {
+            Self::Unshared => false,
+            Self::Kept(entry, _) => !entry.is_valid(generations),
+            Self::Live(told, _) | Self::Here(told, _) => told.is_flushed(generations, certain),
+        }
+    }
+}
+
+/// What comes of wanting what others may be asking for.
+pub(crate) enum Share<T> {
+    /// It is here.
+    Here(T),
+    /// Another has brought it.
+    Flown(Flown),
+    /// Ask for all.
+    Lead(Leader<Flown>),
+    /// Ask for oneself.
+    Alone,
+}
+
+/// Waits for others who ask the same, unless `look` finds it. When the one who asks fails, the next
+/// one asks, one at a time, as long as anybody has patience. What was asked for before a flush is not
+/// for those who come after it: they ask together, once.
+pub(crate) async fn share<T>(
+    settings: &Settings,
+    name: &Name,
+    look: impl Fn() -> Option<T>,
+) -> Share<T> {
+    let until = Instant::now() + settings.patience;
+    let mut flight = name.as_bytes().to_vec();
+    let mut is_plain = true;
+    loop {
+        if let Some(here) = look() {
+            return Share::Here(here);
+        }
+        let follower = match settings.flights.join(&flight) {
+            Turn::Alone => return Share::Alone,
+            Turn::Lead(leader) => return Share::Lead(leader),
+            Turn::Follow(follower) => follower,
+        };
+        let left = until.saturating_duration_since(Instant::now());
+        match follower.wait(left).await {
+            Landed::Abandoned => {}
+            Landed::TimedOut => return Share::Alone,
+            Landed::Value(flown) => {
+                let cache = &settings.cache;
+                let told = cache.generations(name.tenant()).await;
+                let certain = told.is_ok();
+                let generations = told.unwrap_or_else(|_| cache.known(name.tenant()));
+                if !flown.is_flushed(&generations, certain) {
+                    return Share::Flown(flown);
+                }
+                if !std::mem::take(&mut is_plain) {
+                    return Share::Alone;
+                }
+                let Stamp { epoch, version } = generations.stamp();
+                // Begins with a byte that no name begins with.
+                let tail = [epoch.to_be_bytes(), version.to_be_bytes()].concat();
+                flight = [&[0xff][..], &tail, name.as_bytes()].concat();
+            }
+        }
     }
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct Whose {
     pub(crate) tenant: TenantId,
     pub(crate) credential: Option<[u8; 32]>,
     pub(crate) user: Option<UserId>,
+    /// They are shared among credentials that are told apart otherwise.
+    pub(crate) across_keys: bool,
 }
 
 impl Sharing {
@@ -67,7 +69,8 @@ impl Sharing {
             None if self.per_user => return Err(BypassReason::Unidentified),
             _ => None,
         };
-        Ok(Whose { tenant, credential, user })
+        let across_keys = self.credentials.is_some() && credential.is_none();
+        Ok(Whose { tenant, credential, user, across_keys })
     }
 }
 

@@ -113,6 +113,12 @@ impl<B> ResponseBody<B> {
         Self { kind: Kind::Inner { body }, watch: Some(Box::new(watch)) }
     }
 
+    /// The same body, watched on its way.
+    pub fn and_watch(mut self, watch: impl WatchBody) -> Self {
+        self.watch = Some(Box::new(watch));
+        self
+    }
+
     /// A layer's own bytes.
     pub fn bytes(bytes: impl Into<Bytes>) -> Self {
         let bytes = Some(bytes.into()).filter(|bytes| !bytes.is_empty());

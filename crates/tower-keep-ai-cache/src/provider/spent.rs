@@ -15,7 +15,10 @@ pub(crate) fn told(text: &[u8]) -> Option<Usage> {
         .or_else(|| root.get("response")?.get("usage"))
         .or_else(|| root.get("message")?.get("usage"))?;
     let count = |name| usage.get(name).and_then(Node::as_u64);
+    // Anthropic's counts of what its own cache read and wrote are beside the others.
+    let beside = ["cache_creation_input_tokens", "cache_read_input_tokens"].map(count);
     let input = count("prompt_tokens").or_else(|| count("input_tokens"));
+    let input = beside.into_iter().chain([input]).flatten().reduce(u64::saturating_add);
     let output = count("completion_tokens").or_else(|| count("output_tokens"));
     Some(Usage { input: input.unwrap_or_default(), output: output.unwrap_or_default() })
 }
@@ -43,6 +46,10 @@ mod tests {
             (r#"{"response":{"usage":{"input_tokens":5,"output_tokens":9}}}"#, usage(5, 9)),
             (r#"{"message":{"usage":{"input_tokens":5,"output_tokens":1}}}"#, usage(5, 1)),
             (r#"{"usage":{"output_tokens":9}}"#, usage(0, 9)),
+            (
+                r#"{"usage":{"input_tokens":5,"cache_creation_input_tokens":1,"cache_read_input_tokens":2}}"#,
+                usage(8, 0),
+            ),
             (r#"{"usage":null}"#, None),
             (r#"{"text":"\"usage\""}"#, None),
             ("usage", None),

@@ -66,8 +66,8 @@ pub(crate) struct AiCacheSettings {
     )]
     pub(super) max_request: Option<usize>,
 
-    /// The longest answer that is stored, instead of 4 MiB; in Redis `CACHE_MAX_ENTRY_BYTES` holds
-    /// too
+    /// The longest answer that is shared, instead of 4 MiB; of what is stored `CACHE_MAX_ENTRY_BYTES`
+    /// is the longest
     #[arg(
         long = "ai-cache-max-response",
         env = "GATEWAY_AI_CACHE_MAX_RESPONSE",

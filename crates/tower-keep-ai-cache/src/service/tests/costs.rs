@@ -103,3 +103,55 @@ async fn what_was_cut_at_its_most_tokens_has_to_be_paid() {
         assert_eq!(cost(&cached, with(chat(STREAMING), "cache-control", field)).await, ALL);
     }
 }
+
+/// Longer than what is stored, or with no room beside others, or for too long: to be paid all the
+/// same, whoever reads it.
+#[tokio::test]
+async fn what_is_not_recorded_to_its_end_costs_what_it_says_too() {
+    let usage =
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":9}}\n\n";
+    let events = [EVENTS[0], EVENTS[1], usage, EVENTS[2]];
+    let long = EVENTS[0].len() + EVENTS[1].len();
+    for cached in [
+        Cached::with(|builder| builder.max_response(long)),
+        Cached::with(|builder| builder.max_in_flight(1)),
+    ] {
+        let stream = cached.upstream.streams();
+        let ledger = Arc::new(Ledger::default());
+        let mut request = chat(STREAMING);
+        request.extensions_mut().insert(LateCost::new(Arc::clone(&ledger) as Arc<_>));
+        let answer = cached.ask(request).await;
+        for event in events {
+            stream.send(Ok(event.into())).unwrap();
+            tokio::task::yield_now().await;
+        }
+        drop(stream);
+        assert_eq!(read(answer).await, events.concat());
+        assert_eq!(*ledger.0.lock().unwrap(), ALL);
+    }
+}
+
+/// A budget is not spared by a request that the cache does not understand.
+#[tokio::test]
+async fn what_the_cache_does_not_understand_costs_what_it_says() {
+    let twice = CHAT.replace("{\"model\"", "{\"a\":1,\"a\":2,\"model\"");
+    let long = CHAT.replace("hi", &"x".repeat(200));
+    let chunked = |request: Request<Full<Bytes>>| {
+        let mut request = request;
+        request.headers_mut().remove("content-length");
+        request
+    };
+    for (request, limit) in [
+        (chat(&twice), 8 << 20),
+        (chat(&long), 100),
+        (chunked(chat(&long)), 100),
+        (with(chat(CHAT), "content-encoding", "gzip"), 8 << 20),
+    ] {
+        let cached = Cached::with(|builder| builder.max_request(limit));
+        cached.upstream.json(ANSWER);
+        let again = Request::from_parts(request.clone().into_parts().0, request.body().clone());
+        assert_eq!(cost(&cached, request).await, ALL);
+        cached.upstream.answers(500, "application/json", "{}");
+        assert_eq!(cost(&cached, again).await, NOTHING);
+    }
+}

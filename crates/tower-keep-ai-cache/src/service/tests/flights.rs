@@ -137,34 +137,65 @@ async fn an_error_is_for_those_who_wait_and_for_nobody_later() {
     assert_eq!(cached.upstream.calls(), 2);
 }
 
+/// One after the other, and not all at once as soon as somebody has failed a few times.
 #[tokio::test]
-async fn that_the_upstream_fails_is_told_to_those_who_wait_and_to_nobody_later() {
+async fn of_those_whose_leader_fails_the_next_one_asks() {
     let cached = Cached::new();
     let (go, gone) = oneshot::channel::<()>();
     cached.upstream.reply(async move {
         let _ = gone.await;
         Err("refused")
     });
-    let sent = cached.send(chat(CHAT));
-    let first = tokio::spawn(async move { sent.await.map(drop) });
+    let send = || {
+        let sent = cached.send(chat(CHAT));
+        tokio::spawn(async move { sent.await })
+    };
+    let first = send();
     cached.upstream.is_asked(1).await;
-    let others: Vec<_> = (0..5).map(|_| cached.spawn(chat(CHAT))).collect();
-    for _ in 0..10 {
+    let others: Vec<_> = (0..8).map(|_| send()).collect();
+    for _ in 0..20 {
         tokio::task::yield_now().await;
     }
-    go.send(()).unwrap();
-    assert_eq!(first.await.unwrap(), Err("refused"));
-    for other in others {
-        let other = other.await.unwrap();
-        assert_eq!(
-            (other.status(), did(&other)),
-            (502.try_into().unwrap(), AiCacheStatus::Coalesced)
-        );
-        assert_eq!(other.headers()["content-type"], "application/problem+json");
+    for _ in 0..5 {
+        cached.upstream.reply(async { Err("refused") });
     }
-    assert_eq!(cached.upstream.calls(), 1);
     cached.upstream.json(ANSWER);
-    assert_eq!(read(cached.ask(chat(CHAT)).await).await, ANSWER);
+    go.send(()).unwrap();
+    assert_eq!(first.await.unwrap().map(drop), Err("refused"));
+    let mut refused = 0;
+    for other in others {
+        match other.await.unwrap() {
+            Ok(answer) => assert_eq!(read(answer).await, ANSWER),
+            Err(error) => {
+                assert_eq!(error, "refused");
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((refused, cached.upstream.calls()), (5, 7));
+}
+
+/// Those who come after a flush do not join who asked before it, and ask once together.
+#[tokio::test]
+async fn those_who_come_after_a_flush_share_a_call_of_their_own() {
+    let cached = Cached::new();
+    let old = cached.upstream.streams();
+    let first = cached.ask(chat(STREAMING)).await;
+    old.send(Ok(EVENTS[0].into())).unwrap();
+    cached.layer.answers().flush(&TenantId::new("acme").unwrap()).await.unwrap();
+    let new = cached.upstream.streams();
+    let later: Vec<_> = (0..10).map(|_| cached.spawn(chat(STREAMING))).collect();
+    cached.upstream.is_asked(2).await;
+    let event = EVENTS.concat().replace("hel", "new");
+    new.send(Ok(event.clone().into())).unwrap();
+    drop(new);
+    for answer in later {
+        assert_eq!(read(answer.await.unwrap()).await, event);
+    }
+    assert_eq!(cached.upstream.calls(), 2);
+    drop(old);
+    assert_eq!(read(first).await, EVENTS[0]);
+    assert_eq!(read(cached.ask(chat(STREAMING)).await).await, event);
 }
 
 /// What all answers on their way hold is bounded: one that has no room goes on to its client.
