@@ -162,7 +162,7 @@ impl Keeper {
         timeout(self.patience, self.direct.acquire()).await.ok()?.ok()
     }
 
-    /// Whether the store did not keep what it was lately given: then nobody spares another a load.
+    /// Whether the store did not keep what it was lately given: then more is loaded than should be.
     pub(crate) fn is_strained(&self) -> bool {
         self.clock().now().0 < self.strained.load(Ordering::Relaxed)
     }
