@@ -247,9 +247,10 @@ async fn a_block_holds_everywhere_until_it_ends_or_is_ended() {
         let (one, other) = (process(&site).await, process(&site).await);
         let rule = || Rule::per_user(1000, HOUR);
         let (here, there) = (layer(&one, rule()), layer(&other, rule()));
-        let somebody = Caller::from(
+        let somebody = Caller::of(
             &Principal::new(TenantId::new("acme").unwrap()).with_user(UserId::new("42").unwrap()),
-        );
+        )
+        .unwrap();
         here.limits().block(&somebody, Duration::from_secs(90)).await.unwrap();
         for layer in [&here, &there] {
             for _ in 0..3 {

@@ -32,6 +32,25 @@ impl Caller {
         Self { tenant, user: None, address: None, endpoint: None, parts: Vec::new() }
     }
 
+    /// The user who acts, as the limits count them: also one whom nobody has verified yet. Nobody
+    /// where there is no user: name the [`address`](Self::address) of whoever is meant, since the
+    /// tenant alone is everybody of it.
+    ///
+    /// ```
+    /// use tower_keep_core::{Principal, TenantId};
+    /// use tower_keep_rate_limit::Caller;
+    ///
+    /// let (acme, ip) = (Principal::new(TenantId::new("acme")?), [192, 0, 2, 1].into());
+    /// let abuser = Caller::of(&acme)
+    ///     .unwrap_or_else(|| Caller::tenant(acme.tenant().clone()).address(ip));
+    /// # let _ = abuser;
+    /// # Ok::<_, tower_keep_core::InvalidId>(())
+    /// ```
+    pub fn of(principal: &Principal) -> Option<Self> {
+        let user = principal.claimed_user()?;
+        Some(Self::tenant(principal.tenant().clone()).user(user.clone()))
+    }
+
     /// This user of the tenant.
     #[must_use]
     pub fn user(self, user: UserId) -> Self {
@@ -74,19 +93,6 @@ impl Caller {
     }
 }
 
-/// Whoever acts, as the limits count them: the user, also one whom nobody has verified yet. Of a
-/// principal without a user, **everybody of its tenant**: name the [`address`](Caller::address) of
-/// whoever is meant.
-impl From<&Principal> for Caller {
-    fn from(principal: &Principal) -> Self {
-        let caller = Self::tenant(principal.tenant().clone());
-        match principal.claimed_user() {
-            Some(user) => caller.user(user.clone()),
-            None => caller,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -119,8 +125,10 @@ mod tests {
     #[test]
     fn a_user_who_is_not_verified_yet_is_not_their_whole_tenant() {
         let (tenant, user) = (TenantId::new("acme").unwrap(), UserId::new("42").unwrap());
+        let nobody = Principal::new(tenant.clone());
+        assert!(Caller::of(&nobody).is_none(), "whoever has no user is not their whole tenant");
         let principal = Principal::new(tenant).with_session(Arc::new(Unseen(user.clone())));
-        let caller = Caller::from(&principal);
+        let caller = Caller::of(&principal).unwrap();
         assert_eq!(caller.subject().user(), Some(&user), "whom the limits count");
         assert_eq!(caller.subject().blocks().len(), 2);
     }

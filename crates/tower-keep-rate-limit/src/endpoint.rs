@@ -10,6 +10,10 @@ use tower_keep_core::{Dialect, Head, RouteTemplate, TenantId};
 
 /// The most tenants whose gRPC methods are remembered.
 const MAX_TENANTS: usize = 10_000;
+/// The most gRPC methods of each.
+pub(crate) const MAX_METHODS: usize = 1000;
+/// The longest path of a gRPC method that is remembered: no service has longer names.
+const MAX_PATH: usize = 256;
 
 /// What stands for the endpoint of a gRPC call for which no route template is told.
 #[derive(Debug, Default)]
@@ -41,6 +45,7 @@ impl GrpcEndpoints {
         match self {
             Self::Unmatched => false,
             Self::Listed(methods) => methods.contains(path),
+            Self::Capped { .. } if path.len() > MAX_PATH => false,
             Self::Capped { most, seen } => {
                 let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
                 if !seen.contains_key(tenant) && seen.len() >= MAX_TENANTS {
@@ -89,6 +94,8 @@ mod tests {
         assert!(!knows("/c", "acme"));
         assert!(knows("/a", "acme"), "who came first stays");
         assert!(knows("/c", "other"));
+        let (long, longer) = ("/".repeat(MAX_PATH), "/".repeat(MAX_PATH + 1));
+        assert!(knows(&long, "other-two") && !knows(&longer, "other-two"));
         for n in 0..20_000 {
             knows("/x", &format!("t{n}"));
         }

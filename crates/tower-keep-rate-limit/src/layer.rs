@@ -12,7 +12,7 @@ use tower_layer::Layer;
 
 use crate::{
     access::AccessList,
-    endpoint::GrpcEndpoints,
+    endpoint::{GrpcEndpoints, MAX_METHODS},
     fields::FieldChoice,
     limiter::{Limiter, OnUnidentified, Store},
     memory::MemoryStore,
@@ -264,7 +264,8 @@ impl RateLimitLayerBuilder {
     }
 
     /// As [`grpc_methods`](Self::grpc_methods), for a program that cannot list them: the first
-    /// `most` paths that each tenant calls are endpoints of their own, further ones `~unmatched`.
+    /// `most` paths (at most 1000) that each tenant calls are endpoints of their own, further ones
+    /// and those over 256 bytes `~unmatched`.
     /// The path is the caller's to choose: whoever uses up a tenant's places has the others of
     /// that tenant count as `~unmatched`, so prefer the list.
     ///
@@ -278,6 +279,7 @@ impl RateLimitLayerBuilder {
     /// let listed = builder().grpc_methods(["/shop.Orders/Place", "/shop.Orders/Cancel"]).build()?;
     /// let capped = builder().grpc_methods_up_to(50).build()?;
     /// assert!(builder().grpc_methods(["/a.B/C"]).grpc_methods_up_to(50).build().is_err());
+    /// assert!(builder().grpc_methods_up_to(1001).build().is_err());
     /// # let _ = (listed, capped);
     /// # Ok::<_, tower_keep_core::ConfigError>(())
     /// ```
@@ -368,7 +370,12 @@ impl RateLimitLayerBuilder {
                 GrpcEndpoints::Unmatched
             }
             (Some(methods), None) => GrpcEndpoints::Listed(methods.into_iter().collect()),
-            (None, Some(most)) => GrpcEndpoints::capped(most),
+            (None, Some(most)) => {
+                if most > MAX_METHODS {
+                    error.push("grpc_methods_up_to", format!("`{most}` is over {MAX_METHODS}"));
+                }
+                GrpcEndpoints::capped(most)
+            }
             (None, None) => GrpcEndpoints::Unmatched,
         };
         let mut rules = self.rules;
