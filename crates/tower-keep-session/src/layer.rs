@@ -56,6 +56,7 @@ impl SessionLayer {
             vault: None,
             lifetimes: Lifetimes::default(),
             cookie: CookieOptions::default(),
+            plain_http: false,
             carrier: Carrier::default(),
             transient: false,
             max_bytes: MAX_BYTES,
@@ -94,6 +95,7 @@ pub struct SessionLayerBuilder {
     vault: Option<Vault>,
     lifetimes: Lifetimes,
     cookie: CookieOptions,
+    plain_http: bool,
     carrier: Carrier,
     transient: bool,
     max_bytes: u64,
@@ -188,6 +190,13 @@ impl SessionLayerBuilder {
         self
     }
 
+    /// For development over plain HTTP: the cookie, whichever is given, is
+    /// [`insecure`](CookieOptions::insecure).
+    pub const fn insecure_cookie(mut self) -> Self {
+        self.plain_http = true;
+        self
+    }
+
     /// Which header carries the token (default: either).
     pub const fn carrier(mut self, carrier: Carrier) -> Self {
         self.carrier = carrier;
@@ -266,7 +275,7 @@ impl SessionLayerBuilder {
     ///
     /// [`ConfigError`] that names all that is wrong: no store, no secret or one that is too short,
     /// a cookie that browsers would refuse, lives and bounds that cannot be.
-    pub fn build(self) -> Result<SessionLayer, ConfigError> {
+    pub fn build(mut self) -> Result<SessionLayer, ConfigError> {
         let mut error = ConfigError::default();
         if self.store.is_none() {
             let message = "none is named: call `memory`, `redis` or `store`";
@@ -278,6 +287,9 @@ impl SessionLayerBuilder {
             KeyRing::new(&self.secrets).map_err(|found| error.merge(found)).ok()
         };
         self.lifetimes.validate(&mut error);
+        if self.plain_http {
+            self.cookie = self.cookie.insecure();
+        }
         self.cookie.validate(&mut error);
         for (name, number, least, most) in [
             ("max_bytes", self.max_bytes, 64, 1 << 20),

@@ -14,7 +14,7 @@ use tower_keep_rate_limit::{
 use tower_keep_response_cache::{
     CacheBuilder, ResponseCacheLayer, ResponseCacheLayerBuilder, ResponseStore,
 };
-use tower_keep_session::{CookieOptions, SessionLayer, SessionLayerBuilder, SessionStore};
+use tower_keep_session::{SessionLayer, SessionLayerBuilder, SessionStore};
 
 use crate::{
     ai,
@@ -168,7 +168,7 @@ impl Keep {
             builder = builder.ephemeral_secret();
         }
         if !settings.cookie_secure {
-            builder = builder.cookie(CookieOptions::default().insecure());
+            builder = builder.insecure_cookie();
         }
         if let Some(vault) = &settings.vault {
             builder = builder.vault(vault.clone());

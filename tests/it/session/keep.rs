@@ -6,6 +6,7 @@ use http::StatusCode;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_keep::{Config, CreationLimit, Keep, PeerAddr, Session, SessionLayer, UserId};
 use tower_keep_rate_limit::MemoryStore;
+use tower_keep_session::{CookieOptions, SameSite};
 use tower_keep_tests::{Flavor, Server};
 
 use super::{SECRET, Stage, browser::Browser};
@@ -154,4 +155,16 @@ async fn on_redis_there_must_be_a_secret_and_restarts_lose_nobody() {
     let ours = Keep::new(config(&[variables[0], variables[1], ("SESSION_STORE", "memory")]));
     let layer = ours.unwrap().session().build().unwrap();
     assert_eq!(browser.visit(&layer, get_n).await.value, Some(None), "kept in this process");
+}
+
+#[tokio::test]
+async fn over_plain_http_each_cookie_is_insecure_whatever_else_is_said_of_it() {
+    let keep = Keep::new(config(&[("SESSION_COOKIE_SECURE", "false")])).unwrap();
+    let strict = CookieOptions::default().name("__Host-shop").same_site(SameSite::Strict);
+    for (options, name) in [(CookieOptions::default(), "session="), (strict, "shop=")] {
+        let layer = keep.session().cookie(options).build().unwrap();
+        let visit = Browser::default().visit(&layer, set_n).await;
+        let cookie = visit.cookies()[0];
+        assert!(cookie.starts_with(name) && !cookie.contains("Secure"), "{cookie}");
+    }
 }
