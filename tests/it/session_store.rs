@@ -42,6 +42,7 @@ suite! { Backend:
     conditions::what_is_taken_is_taken_once,
     conditions::what_is_expected_of_a_new_session_is_absence,
     lives::a_new_session_is_as_it_was_made,
+    lives::one_that_goes_on_counts_as_made_when_it_began,
     lives::one_that_is_there_is_not_made_again,
     lives::it_ends_when_it_lies_idle,
     lives::use_keeps_it_and_looking_does_not,

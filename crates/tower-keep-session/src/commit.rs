@@ -93,7 +93,11 @@ impl Inner {
             _ => had.is_some(),
         };
         let own = intent.idle.is_some() || intent.remember.is_some();
-        let login = matches!(plan.step, Step::Create { .. } | Step::Rotate { login: true });
+        // A visitor's session that is given another id stays as it was made.
+        let login = match &plan.step {
+            Step::Create { user, carries } => user.is_some() || !carries,
+            step => *step == Step::Rotate { login: true },
+        };
         let idle = (own || login).then(|| self.idle(&intent, is_users));
         let (token, loaded) = (state.token.clone(), state.loaded.clone());
         Ok(Some(Work { plan, token, loaded, change, differences, intent, idle, tells }))

@@ -140,7 +140,12 @@ impl MemoryStore {
         })
     }
 
-    fn create(&self, save: &Save<'_>, origin: Origin) -> Result<Saved, StoreError> {
+    fn create(
+        &self,
+        save: &Save<'_>,
+        origin: Origin,
+        created: Option<UnixMillis>,
+    ) -> Result<Saved, StoreError> {
         let Save { place, change, bounds, .. } = *save;
         let Some(idle_ms) = save.idle_ms else {
             return Err(StoreError::refused("a new session has no idle time"));
@@ -151,6 +156,13 @@ impl MemoryStore {
             return Ok(Saved::Exists);
         }
         if save.expect.values().any(Option::is_some) {
+            return Ok(Saved::Gone);
+        }
+        let idle_ms = idle_ms.min(apply::LAST);
+        let made = created.map_or(now, |created| created.min(now));
+        let mut header =
+            Header { version: 1, created: made, expires: now, seen: now, idle_ms, origin };
+        if !apply::touch(&mut header, now, bounds) && created.is_some() {
             return Ok(Saved::Gone);
         }
         if apply::size_after(&Data::new(), change) > bounds.bytes {
@@ -169,10 +181,6 @@ impl MemoryStore {
             None if self.table.reserve(&mut shard, self.capacity, now) => Vec::new(),
             None => return Err(StoreError::refused("the memory store is full of sessions")),
         };
-        let idle_ms = idle_ms.min(apply::LAST);
-        let mut header =
-            Header { version: 1, created: now, expires: now, seen: now, idle_ms, origin };
-        apply::touch(&mut header, now, bounds);
         let mut data = Data::new();
         apply::change(&mut data, change);
         shard.put(holder, place.id, Arc::new(Record { header, data }));
@@ -292,7 +300,8 @@ impl SessionStore for MemoryStore {
 
     fn save(&self, save: Save<'_>) -> Answer<Result<Saved, StoreError>> {
         Answer::ready(match save.how {
-            How::Create(origin) => self.create(&save, origin),
+            How::Create(origin) => self.create(&save, origin, None),
+            How::Continue { origin, created } => self.create(&save, origin, Some(created)),
             How::Write => Ok(self.rewrite(&save, save.place.id, false)),
             How::Rotate { from, anew } => Ok(self.rewrite(&save, from, anew)),
         })

@@ -212,13 +212,19 @@ impl SessionStore for RedisStore {
     }
 
     fn save(&self, save: Save<'_>) -> Answer<Result<Saved, StoreError>> {
-        let (how, origin, anew) = match save.how {
-            How::Create(_) if save.idle_ms.is_none() => {
+        let bytes = Bytes::copy_from_slice;
+        let anew = |anew: bool| Value::Integer(anew.into());
+        let (how, origin, made) = match save.how {
+            How::Create(_) | How::Continue { .. } if save.idle_ms.is_none() => {
                 return Answer::ready(Err(StoreError::refused("a new session has no idle time")));
             }
-            How::Create(origin) => (empty(), Bytes::copy_from_slice(&origin.0), false),
-            How::Write => (text(save.place.id), Bytes::new(), false),
-            How::Rotate { from, anew } => (text(from), Bytes::new(), anew),
+            How::Create(origin) => (empty(), bytes(&origin.0), empty()),
+            // As it stands in the header.
+            How::Continue { origin, created } => {
+                (empty(), bytes(&origin.0), Value::Bytes(bytes(&created.0.to_be_bytes())))
+            }
+            How::Write => (text(save.place.id), Bytes::new(), anew(false)),
+            How::Rotate { from, anew: login } => (text(from), Bytes::new(), anew(login)),
         };
         let absent = save.expect.iter().filter(|(_, value)| value.is_none());
         let absent: Vec<&str> = absent.map(|(name, _)| &**name).collect();
@@ -233,7 +239,7 @@ impl SessionStore for RedisStore {
             Value::Bytes(origin),
             save.idle_ms.map_or_else(empty, number),
             bounds.absolute_ms.map_or_else(empty, number),
-            Value::Integer(anew.into()),
+            made,
             Value::Integer(bounds.sessions.into()),
             number(bounds.bytes),
             Value::Integer(change.cleared.into()),

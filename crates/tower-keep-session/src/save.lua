@@ -2,7 +2,8 @@
 --
 -- ARGV: 1 its field; 2 the field that it has now, empty if it is to be made; 3 the origin of one that
 -- is made; 4 its idle time in ms, empty to leave it as it was; 5 how long after it was made it ends
--- at the latest in ms, empty for never; 6 1 if it counts as made now; 7 how many sessions there may
+-- at the latest in ms, empty for never; 6 1 if it counts as made now, and for one that is made the 8 bytes of
+-- the moment at which it counts as made, empty for now; 7 how many sessions there may
 -- be; 8 how many bytes it may hold; 9 1 if all that it held goes; 10 what is set, a map; 11 what
 -- goes, names; 12 what is expected, a map; 13 what is expected to be absent, names; 14 the channel
 -- and 15 the message that says of the session whose id is its last 16 bytes that it was removed,
@@ -73,14 +74,15 @@ local it, ended
 if making then
   if next(expected) then return { GONE } end
   it = { high = 0, low = 0, origin = ARGV[3], values = {}, body = '\128' }
-  made_at(it, now)
+  made_at(it, ARGV[6] == '' and now or math.min(now, (struct.unpack('>I8', ARGV[6]))))
 else
   it, ended = session_of(value)
 end
 if it and idle then lies_idle(it, idle) end
-if it and ARGV[6] == '1' then made_at(it, now) end
-if it and not touch(it, absolute) and not making then ended = true end
-if ended then redis.call('HDEL', KEY, from) end
+if it and not making and ARGV[6] == '1' then made_at(it, now) end
+-- One that is made for no time is there for no time.
+if it and not touch(it, absolute) and (not making or ARGV[6] ~= '') then ended = true end
+if ended and not making then redis.call('HDEL', KEY, from) end
 if ended or not it then return { GONE } end
 for name, held in pairs(expected) do
   if it.values[name] ~= held then return { CONFLICT, value } end

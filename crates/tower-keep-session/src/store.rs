@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tower_keep_core::{Answer, StoreError, key::SessionKey};
+use tower_keep_core::{Answer, StoreError, key::SessionKey, time::UnixMillis};
 
 use crate::{
     id::{Origin, PublicId},
@@ -55,6 +55,14 @@ pub struct Bounds {
 pub enum How {
     /// As a new one. Nothing may be there yet.
     Create(Origin),
+    /// As a new one in place of another, of the same origin, that counts as made when that was, or
+    /// now if that is yet to be. Nothing may be there yet.
+    Continue {
+        /// The origin of both.
+        origin: Origin,
+        /// When the other was made.
+        created: UnixMillis,
+    },
     /// By changing what is there.
     Write,
     /// By changing what is there and giving it its place's id instead of another, in one step.
@@ -119,7 +127,7 @@ pub type Listed = Vec<(PublicId, Arc<Record>)>;
 /// 1. What a session holds is changed by name: two changes of different names both hold, whatever
 ///    each knew of the other. Each method is one atomic step, and on a server one command.
 /// 2. A session that has ended is not there: its time is over, or it was removed. Nothing brings it
-///    back but [`How::Create`] with a new id. What cannot be decoded is not there either.
+///    back but [`How::Create`] and [`How::Continue`] with a new id. What cannot be decoded is not there either.
 /// 3. Saving and touching say that it is used: it then ends after its idle time from now, but not
 ///    later than the bounds' absolute limit after it was made. By rotation it is used too.
 /// 4. A key lives as long as the latest of its sessions, and no longer than the store knows of one.

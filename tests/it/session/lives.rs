@@ -120,6 +120,45 @@ async fn a_session_has_its_own_life_where_it_is_given_one() {
 }
 
 #[tokio::test]
+async fn a_visitors_session_has_its_own_life_under_each_id_that_it_is_given() {
+    let (stage, mut browser) = (Stage::new(), Browser::default());
+    let (idle, life) = (Duration::from_secs(180), Some(Duration::from_secs(200)));
+    let layer = stage.builder().ttl(idle).absolute_ttl(life).build().unwrap();
+    let begin = async |session: Session| {
+        session.set("n", &1).unwrap();
+        session.set_ttl(Duration::from_secs(60)).unwrap();
+    };
+    browser.visit(&layer, begin).await;
+    let begun = stage.clock.now().0;
+    let rotate = async |session: Session| session.rotate().unwrap();
+    for _ in 0..3 {
+        stage.wait(50);
+        let visit = browser.visit(&layer, rotate).await;
+        assert!(visit.cookies()[0].contains("Max-Age="), "{visit:?}");
+    }
+    let times = async |session: Session| {
+        (session.created_at().await.unwrap(), session.expires_at().await.unwrap())
+    };
+    let (created, expires) = browser.visit(&layer, times).await.value.unwrap();
+    assert_eq!(created.unwrap().0, begun);
+    assert_eq!(expires.unwrap().0, begun + 200_000, "not past the absolute limit");
+    stage.wait(51);
+    assert_eq!(browser.visit(&layer, get_n).await.value, Some(None));
+    // One that was not used for its own time is over, not for the usual one.
+    browser.visit(&layer, begin).await;
+    browser.visit(&layer, rotate).await;
+    stage.wait(61);
+    assert_eq!(browser.visit(&layer, get_n).await.value, Some(None));
+    // Who logs in begins a session.
+    browser.visit(&layer, begin).await;
+    stage.wait(50);
+    let user = UserId::new("u").unwrap();
+    browser.visit(&layer, async |session| session.login(&user).unwrap()).await;
+    let (created, _) = browser.visit(&layer, times).await.value.unwrap();
+    assert_eq!(created.unwrap(), stage.clock.now());
+}
+
+#[tokio::test]
 async fn visitors_may_have_shorter_lives_than_users_and_who_is_remembered_a_longer_one() {
     let stage = Stage::new();
     let layer = stage.builder().anonymous_ttl(Duration::from_secs(600)).build().unwrap();

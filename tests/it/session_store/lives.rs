@@ -22,6 +22,31 @@ pub(super) async fn a_new_session_is_as_it_was_made(backend: Backend) {
     assert_eq!(error.class(), ErrorClass::Refused, "there is no time to leave as it was");
 }
 
+pub(super) async fn one_that_goes_on_counts_as_made_when_it_began(backend: Backend) {
+    let user = backend.user();
+    let what = What::new().set("a", "1").idle(5000).absolute(HOUR);
+    let first = done(user.save(new_id(), How::Create(ORIGIN), &what).await);
+    let began = |created| How::Continue { origin: ORIGIN, created };
+    let earlier = UnixMillis(first.created.0 - HOUR + 2000);
+    let id = new_id();
+    let header = done(user.save(id, began(earlier), &what).await);
+    assert_eq!((header.version, header.created, header.origin), (1, earlier, ORIGIN));
+    assert_eq!(header.expires.0, earlier.0 + HOUR, "not past the absolute limit");
+    assert_eq!(user.load(id).await.unwrap().header, header);
+    assert_eq!(user.save(id, began(earlier), &what).await, Saved::Exists);
+    let over = UnixMillis(first.created.0 - HOUR);
+    let id = new_id();
+    assert_eq!(user.save(id, began(over), &what).await, Saved::Gone);
+    assert!(user.load(id).await.is_none());
+    for later in [first.created.0 + 2 * HOUR, u64::MAX] {
+        let header = done(user.save(new_id(), began(UnixMillis(later)), &what).await);
+        assert_eq!(header.created, header.seen, "a clock that is ahead gives no more time");
+    }
+    let unknown = What::new().idle(None);
+    let save = unknown.save(user.place(new_id()), began(earlier));
+    assert_eq!(user.store.save(save).await.unwrap_err().class(), ErrorClass::Refused);
+}
+
 pub(super) async fn one_that_is_there_is_not_made_again(backend: Backend) {
     let user = backend.user();
     let id = user.create(&What::new().set("a", "1")).await;

@@ -38,6 +38,8 @@ impl Inner {
         };
         let set = Change { set: work.change.set.clone(), ..Change::default() };
         let mut change = self.seal(set, origin.0);
+        // Of a visitor the same session goes on; who logs in begins one.
+        let goes_on = before.as_ref().map(|record| record.header).filter(|_| user.is_none());
         let before = before.filter(|_| !work.change.cleared);
         for (name, value) in before.iter().flat_map(|record| &record.data) {
             if !work.change.removed.contains(name) {
@@ -53,7 +55,8 @@ impl Inner {
             }
             self.admit().await?;
         }
-        let (token, header) = self.make(work, user, origin, &change).await?;
+        let made = self.make(work, user, origin, goes_on, &change).await?;
+        let Some((token, header)) = made else { return Ok(Committed::Gone) };
         // One that was logged out is ended already.
         let left = if work.intent.ends { Ok(true) } else { self.leave(work, &token, before).await };
         let as_made = match left {
@@ -74,26 +77,35 @@ impl Inner {
         Ok(Committed::Created)
     }
 
+    /// Makes a session; nothing, if it is to go on for another whose time is over.
     async fn make(
         &self,
         work: &Work,
         user: Option<UserId>,
         origin: Origin,
+        goes_on: Option<Header>,
         change: &Change,
-    ) -> Result<(Token, Header), SessionError> {
-        let idle = work.idle.unwrap_or_else(|| self.idle(&work.intent, user.is_some()));
+    ) -> Result<Option<(Token, Header)>, SessionError> {
+        let before = goes_on.map(|header| Duration::from_millis(header.idle_ms));
+        let idle = work.idle.or(before);
+        let idle = idle.unwrap_or_else(|| self.idle(&work.intent, user.is_some()));
+        let how = match goes_on {
+            Some(Header { created, .. }) => How::Continue { origin, created },
+            None => How::Create(origin),
+        };
         for _ in 0..TRIES {
             let token = self.token(work, user.clone(), origin, idle);
             let save = Save {
                 place: token.place(&self.tenant),
-                how: How::Create(origin),
+                how,
                 change,
                 expect: &BTreeMap::new(),
                 idle_ms: Some(millis(idle)),
                 bounds: self.settings.bounds(idle),
             };
             match self.save(save).await {
-                Ok(Saved::Done(header)) => return Ok((token, header)),
+                Ok(Saved::Done(header)) => return Ok(Some((token, header))),
+                Ok(Saved::Gone) => return Ok(None),
                 Ok(_) => {}
                 Err(error) => {
                     let unknown = |error: &StoreError| error.class() == ErrorClass::Unknown;
