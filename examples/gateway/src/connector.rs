@@ -11,15 +11,17 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{TryFutureExt as _, future::MapOk};
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, MaybeHttpsStream};
 use hyper_util::{
     client::legacy::connect::{Connected, Connection, HttpConnector},
     rt::TokioIo,
 };
-use tokio::net::TcpStream;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::{net::TcpStream, time::timeout};
 use tower::Service;
+use tower_keep::BoxError;
 
 /// Whether a connection has ever brought an answer: one that has may have been closed by the
 /// upstream, for want of work, just when it was used again.
@@ -36,37 +38,61 @@ impl Answered {
     }
 }
 
-/// Makes connections.
+/// Makes connections, with TLS where the scheme is `https`.
 #[derive(Clone, Debug)]
-pub(crate) struct Connector(HttpConnector);
+pub(crate) struct Connector {
+    connector: HttpsConnector<HttpConnector>,
+    /// How long one may take, TLS and all.
+    timeout: Duration,
+}
 
 impl Connector {
-    pub(crate) fn new(timeout: Duration) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(timeout));
-        Self(connector)
+    /// `tls` says whether anybody is to be asked over TLS. If so, whom the system trusts is read
+    /// now: `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
+    pub(crate) fn new(timeout: Duration, tls: bool) -> Result<Self, BoxError> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(timeout));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let config = if tls {
+            config.with_native_roots().map_err(|error| {
+                format!("nobody can vouch for an https:// upstream: {error}; see SSL_CERT_FILE")
+            })?
+        } else {
+            config.with_root_certificates(RootCertStore::empty())
+        };
+        let mut config = config.with_no_client_auth();
+        // Only this is spoken to an upstream, and only by this can a connection be upgraded.
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { connector: (tcp, config).into(), timeout })
     }
 }
 
 impl Service<Uri> for Connector {
     type Response = Socket;
-    type Error = <HttpConnector as Service<Uri>>::Error;
-    type Future = MapOk<<HttpConnector as Service<Uri>>::Future, fn(TokioIo<TcpStream>) -> Socket>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Socket, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.0.poll_ready(cx)
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.connector.poll_ready(cx)
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        self.0.call(uri).map_ok(|io| Socket { io, answered: Answered::default() })
+        let connected = timeout(self.timeout, self.connector.call(uri));
+        Box::pin(async move {
+            let io = connected.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            Ok(Socket { io, answered: Answered::default() })
+        })
     }
 }
 
 /// A connection.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    io: TokioIo<TcpStream>,
+    io: MaybeHttpsStream<TokioIo<TcpStream>>,
     answered: Answered,
 }
 

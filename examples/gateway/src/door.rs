@@ -22,7 +22,6 @@ use crate::{
     health, hop,
     settings::Settings,
     target,
-    upstream::own_host,
 };
 
 /// What all connections share.
@@ -34,7 +33,7 @@ pub(crate) struct Rules {
 
 impl Rules {
     pub(crate) fn new(keep: Keep, settings: Settings) -> Self {
-        let own_host = own_host(&settings.upstream);
+        let own_host = settings.upstream.host();
         Self { keep, settings, own_host }
     }
 

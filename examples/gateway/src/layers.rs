@@ -68,7 +68,7 @@ fn built(name: LayerName, keep: &Keep, settings: &Settings) -> Result<Slot, Conf
             let trusted = settings.trust_tenant_header.as_ref();
             Either::Right(Either::Right(Either::Right(settings.ai_cache.layer(
                 keep,
-                settings.upstream.as_str(),
+                &settings.upstream.to_string(),
                 trusted,
             )?)))
         }

@@ -24,6 +24,7 @@ mod forwarding;
 mod health;
 mod hop;
 mod layers;
+mod origin;
 mod sending;
 mod server;
 mod settings;
@@ -63,7 +64,8 @@ async fn run(settings: Settings) -> Result<(), BoxError> {
     let config = settings.config()?;
     let proxies = config.trusted_proxies.clone();
     let keep = Keep::new(config)?;
-    let stack = layers::stack(&keep, &settings, Upstream::new(&settings, proxies.header()))?;
+    let upstream = Upstream::new(&settings, proxies.header())?;
+    let stack = layers::stack(&keep, &settings, upstream)?;
     // Held while the program runs, so that processes hear of each other.
     let _bus = keep.bus()?;
     // Redis may come later: until then state is kept as each layer's policy says.

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
     request::Parts,
-    uri::{Authority, PathAndQuery, Scheme},
+    uri::PathAndQuery,
 };
 use http_body::Body;
 use hyper::body::Incoming;
@@ -31,6 +31,7 @@ use crate::{
     failure::Failure,
     forwarding::Peer,
     hop,
+    origin::Origin,
     sending::{Progress, Sending},
     settings::{Settings, UpstreamHost},
     tunnel::Wish,
@@ -49,7 +50,7 @@ impl<B> Clone for Upstream<B> {
 
 struct Shared<B> {
     client: Client<Connector, Sending<B>>,
-    authority: Authority,
+    origin: Origin,
     /// Told instead of the client's `Host`, if it is to be.
     host: Option<HeaderValue>,
     forwarding: ForwardingHeader,
@@ -64,30 +65,29 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    pub(crate) fn new(settings: &Settings, forwarding: ForwardingHeader) -> Self {
+    /// Fails if there is to be TLS and nobody is known who could vouch for the upstream.
+    pub(crate) fn new(
+        settings: &Settings,
+        forwarding: ForwardingHeader,
+    ) -> Result<Self, BoxError> {
+        let origin = settings.upstream.clone();
+        let connector = Connector::new(settings.connect_timeout_ms, origin.is_tls())?;
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(settings.pool_idle_timeout_ms)
             .pool_max_idle_per_host(settings.pool_max_idle)
-            .build(Connector::new(settings.connect_timeout_ms));
-        let own = own_host(&settings.upstream);
+            .build(connector);
         let shared = Shared {
             client,
-            authority: settings.upstream.clone(),
-            host: (settings.upstream_host == UpstreamHost::Upstream).then_some(own),
+            host: (settings.upstream_host == UpstreamHost::Upstream).then(|| origin.host()),
+            origin,
             forwarding,
             via: Via::new(&settings.via),
             head_timeout: settings.head_timeout_ms,
             away: AtomicBool::new(false),
         };
-        Self { shared: Arc::new(shared) }
+        Ok(Self { shared: Arc::new(shared) })
     }
-}
-
-/// An upstream's address, as a `Host`.
-pub(crate) fn own_host(upstream: &Authority) -> HeaderValue {
-    // What is an authority is a field's value, too.
-    HeaderValue::from_str(upstream.as_str()).unwrap_or_else(|_| HeaderValue::from_static("-"))
 }
 
 impl<B> Service<Request<B>> for Upstream<B>
@@ -136,8 +136,8 @@ where
     fn address(&self, head: &mut Parts, body: &Sending<B>) {
         let path = head.uri.path_and_query().cloned();
         let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(Scheme::HTTP);
-        parts.authority = Some(self.authority.clone());
+        parts.scheme = Some(self.origin.scheme().clone());
+        parts.authority = Some(self.origin.authority().clone());
         parts.path_and_query = path.or_else(|| Some(PathAndQuery::from_static("/")));
         head.uri = Uri::from_parts(parts).unwrap_or_default();
         head.headers.append(header::VIA, self.via.of(head.version));
