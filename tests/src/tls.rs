@@ -32,9 +32,14 @@ struct Inner {
 impl Certificates {
     /// Makes new ones.
     pub fn generate() -> Self {
+        Self::naming(&["127.0.0.1", "localhost"])
+    }
+
+    /// The same for a server of other names.
+    pub fn naming(names: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("tower-keep-tls-").tempdir();
         let folder = folder.expect("a folder for the certificates");
-        issue::write(folder.path()).expect("the certificates could not be made");
+        issue::write(folder.path(), names).expect("the certificates could not be made");
         let [known, anonymous] = [true, false]
             .map(|known| Arc::new(issue::client_config(folder.path(), known).expect("no client")));
         Self(Arc::new(Inner { folder, known, anonymous }))

@@ -11,12 +11,14 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::TryFutureExt as _;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header, uri::Scheme};
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower::{Layer as _, ServiceExt as _, service_fn, util::BoxCloneSyncService};
@@ -68,7 +70,7 @@ impl FromRef<Assistant> for Auth {
 /// The route, to be put inside a principal and a session layer.
 pub(crate) fn router(keep: &Keep, auth: Auth, model: &Model) -> Result<Router, ConfigError> {
     let (inner, upstream): (Inner, _) = match &model.url {
-        Some(url) => (remote(), url.as_str()),
+        Some(url) => (remote(url)?, url.as_str()),
         None => (embedded(), "embedded mock"),
     };
     let cached = keep.ai_cache().upstream(upstream).build()?.layer(inner);
@@ -98,11 +100,31 @@ fn embedded() -> Inner {
 }
 
 /// A model that is asked over HTTP.
-fn remote() -> Inner {
-    let client: Client<HttpConnector, RequestBody<Full<Bytes>>> =
-        Client::builder(TokioExecutor::new()).build_http();
+fn remote(url: &str) -> Result<Inner, ConfigError> {
+    let connector = connector(url).map_err(|error| {
+        ConfigError::new("AI_UPSTREAM_URL", format!("it wants TLS, but {error}"))
+    })?;
+    let client: Client<_, RequestBody<Full<Bytes>>> =
+        Client::builder(TokioExecutor::new()).build(connector);
     let client = client.map_err(BoxError::from).map_response(|response| response.map(Body::new));
-    BoxCloneSyncService::new(client)
+    Ok(BoxCloneSyncService::new(client))
+}
+
+/// Connects with TLS where the scheme is `https`. Then a model must show a certificate of an
+/// authority that the system trusts, or of one in the file that `SSL_CERT_FILE` names.
+fn connector(url: &str) -> Result<HttpsConnector<HttpConnector>, BoxError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let tls = url.parse::<Uri>()?.scheme() == Some(&Scheme::HTTPS);
+    let config = if tls {
+        config.with_native_roots()?
+    } else {
+        config.with_root_certificates(RootCertStore::empty())
+    };
+    let config = config.with_no_client_auth();
+    let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
+    Ok(connector.enable_http1().build())
 }
 
 #[derive(Deserialize)]

@@ -53,7 +53,10 @@ impl Settings {
         if let Some(url) = text("AI_UPSTREAM_URL") {
             model.url = http_url(&url);
             if model.url.is_none() {
-                errors.push("AI_UPSTREAM_URL", "it is not like `http://127.0.0.1:4010`");
+                errors.push(
+                    "AI_UPSTREAM_URL",
+                    "it is not like `https://host` or `http://127.0.0.1:4010`",
+                );
             }
         }
         if let Some(key) = text("AI_UPSTREAM_KEY") {
@@ -77,13 +80,13 @@ impl Settings {
     }
 }
 
-/// Where something is that is asked over plain HTTP.
+/// Where something is that is asked over HTTP, with TLS or without.
 fn http_url(url: &str) -> Option<String> {
     let url = url.trim_end_matches('/');
     let parsed: Uri = url.parse().ok()?;
-    let plain = parsed.scheme_str() == Some("http") && parsed.query().is_none();
+    let asked = matches!(parsed.scheme_str(), Some("http" | "https")) && parsed.query().is_none();
     let host = parsed.authority().is_some_and(|it| !it.as_str().contains('@'));
-    (plain && host).then(|| url.to_owned())
+    (asked && host).then(|| url.to_owned())
 }
 
 /// What is in memory is no file: each connection would have one of its own.
@@ -102,7 +105,10 @@ mod tests {
         for (url, kept) in [
             ("http://127.0.0.1:4010", Some("http://127.0.0.1:4010")),
             ("http://host/openai/", Some("http://host/openai")),
-            ("https://host", None),
+            ("https://host", Some("https://host")),
+            ("https://host:8443/openai/", Some("https://host:8443/openai")),
+            ("ftp://host", None),
+            ("https://user:password@host", None),
             ("http://user:password@host", None),
             ("http://host?x=1", None),
             ("host:80", None),

@@ -13,8 +13,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
-    request::Parts,
-    uri::PathAndQuery,
+    request::Parts, uri::PathAndQuery,
 };
 use http_body::Body;
 use hyper::body::Incoming;
@@ -66,10 +65,7 @@ where
     B::Error: Into<BoxError>,
 {
     /// Fails if there is to be TLS and nobody is known who could vouch for the upstream.
-    pub(crate) fn new(
-        settings: &Settings,
-        forwarding: ForwardingHeader,
-    ) -> Result<Self, BoxError> {
+    pub(crate) fn new(settings: &Settings, forwarding: ForwardingHeader) -> Result<Self, BoxError> {
         let origin = settings.upstream.clone();
         let connector = Connector::new(settings.connect_timeout_ms, origin.is_tls())?;
         let client = Client::builder(TokioExecutor::new())

@@ -13,10 +13,8 @@ use tokio_rustls::rustls::{
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 
-const NAMES: [&str; 2] = ["127.0.0.1", "localhost"];
-
-/// Writes all files.
-pub(super) fn write(folder: &Path) -> io::Result<()> {
+/// Writes all files; the server has these names.
+pub(super) fn write(folder: &Path, names: &[&str]) -> io::Result<()> {
     let key = KeyPair::generate().map_err(io::Error::other)?;
     let mut params = named("CA of a test", &[])?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -25,9 +23,7 @@ pub(super) fn write(folder: &Path) -> io::Result<()> {
     fs::write(folder.join("ca.crt"), ca.pem())?;
     // Servers are each other's clients.
     let both = [ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-    for (name, names, uses) in
-        [("server", NAMES.as_slice(), both.as_slice()), ("client", &[], &both[1..])]
-    {
+    for (name, names, uses) in [("server", names, both.as_slice()), ("client", &[], &both[1..])] {
         let key = KeyPair::generate().map_err(io::Error::other)?;
         let mut params = named(name, names)?;
         params.extended_key_usages = uses.to_vec();

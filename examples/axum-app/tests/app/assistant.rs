@@ -1,12 +1,12 @@
 //! Questions to a language model.
 
 use serde_json::{Value, json};
-use tower_keep_tests::{Flavor, Server};
+use tower_keep_tests::{Certificates, Flavor, Server, TlsFront};
 
 use crate::{
     auth::{Client, PUBLIC},
     clinic::user,
-    program::{App, Reply},
+    program::{App, Reply, run},
 };
 
 const QUERY: &str = "/api/ai/query";
@@ -99,4 +99,39 @@ async fn the_model_is_where_it_is_said_to_be() {
     assert_eq!(ask(&app, &client, &question).await.header("x-ai-cache"), "HIT");
     let other = json!({ "query": "Are you there?" });
     client.post(&app, QUERY, &other).await.problem(502);
+}
+
+#[tokio::test]
+async fn the_model_is_asked_over_tls() {
+    let (certificates, others) = (Certificates::generate(), Certificates::generate());
+    let mock = mock_llm::Mock::default();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let router = mock.router();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let front = TlsFront::start(port, &certificates, false).await;
+    let url = format!("https://localhost:{}", front.port());
+    let question = json!({ "query": "Hello" });
+    for (authority, known) in [(certificates.ca_file(), true), (others.ca_file(), false)] {
+        let trusts = ("SSL_CERT_FILE", authority.to_str().unwrap());
+        let app = App::start(&[("AI_UPSTREAM_URL", &url), trusts]).await;
+        let client = user(&app, PUBLIC).await;
+        if known {
+            for cache in ["MISS", "HIT"] {
+                let reply = ask(&app, &client, &question).await;
+                assert_eq!(
+                    (reply.header("x-ai-cache"), reply.header("x-ai-upstream")),
+                    (cache, &*url)
+                );
+            }
+            assert_eq!((mock.calls(), front.named()), (1, vec!["localhost".to_owned()]));
+        } else {
+            client.post(&app, QUERY, &question).await.problem(502);
+            assert_eq!(mock.calls(), 1);
+        }
+    }
+    let nobody = ("SSL_CERT_FILE", "/nowhere/ca.pem");
+    let (code, said) = run(&[("AI_UPSTREAM_URL", &url), nobody]).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("AI_UPSTREAM_URL") && said.contains("/nowhere/ca.pem"), "{said}");
 }

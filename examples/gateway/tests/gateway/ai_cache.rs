@@ -12,7 +12,7 @@ use hyper_util::{
 };
 use mock_llm::Mock;
 use tokio::net::TcpListener;
-use tower_keep_tests::{Flavor, Program, Server, wait_until};
+use tower_keep_tests::{Certificates, Flavor, Program, Server, TlsFront, wait_until};
 
 use crate::{
     program::{Gateway, before, run},
@@ -428,4 +428,24 @@ async fn a_bad_option_is_told_by_name_and_no_secret_is_shown() {
         assert_eq!(code, Some(2), "{said}");
         assert!(said.contains(because) && !said.contains("hidden"), "{said}");
     }
+}
+
+#[tokio::test]
+async fn a_model_is_asked_over_tls() {
+    let certificates = Certificates::generate();
+    let mock = Mock::default();
+    let port = serve(&mock).await.rsplit_once(':').unwrap().1.parse().unwrap();
+    let front = TlsFront::start(port, &certificates, false).await;
+    let (url, authority) = (format!("https://localhost:{}", front.port()), certificates.ca_file());
+    let trusts = ("SSL_CERT_FILE", authority.to_str().unwrap());
+    let setting = Setting::before(mock, &url, &[trusts]).await;
+    for more in ["", r#","stream":true"#] {
+        let (first, again) = (
+            setting.ask(CHAT, &[KEY], &chat("a", more)).await,
+            setting.ask(CHAT, &[KEY], &chat("a", more)).await,
+        );
+        assert_eq!((first.status.as_u16(), first.cache(), again.cache()), (200, "MISS", "HIT"));
+        assert_eq!((first.body, first.broken), (again.body, false));
+    }
+    assert_eq!(setting.mock.calls(), 2);
 }

@@ -10,7 +10,7 @@ use crate::{
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
-async fn problem(client: &mut Wire, status: u16) {
+pub(crate) async fn problem(client: &mut Wire, status: u16) {
     let (head, body) = client.message().await;
     assert_eq!(head.status(), status);
     assert_eq!(head.one("content-type"), "application/problem+json");

@@ -36,7 +36,7 @@ async fn what_cannot_be_is_said_at_start() {
     let upstream = ("GATEWAY_UPSTREAM", "http://127.0.0.1:1");
     for (variables, code, because) in [
         (&[][..], 2, "--upstream"),
-        (&[("GATEWAY_UPSTREAM", "https://127.0.0.1:1")], 2, "TLS to the upstream"),
+        (&[("GATEWAY_UPSTREAM", "ftp://127.0.0.1:1")], 2, "neither an http:// nor an https:// URL"),
         (
             &[upstream, ("GATEWAY_LAYERS", "session,cash")],
             2,

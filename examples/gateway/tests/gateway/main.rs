@@ -16,5 +16,6 @@ mod layers;
 mod program;
 mod running;
 mod targets;
+mod tls;
 mod tunnels;
 mod wire;

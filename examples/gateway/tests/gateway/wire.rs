@@ -37,6 +37,10 @@ impl Upstream {
         format!("http://{}", self.listener.local_addr().unwrap())
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.listener.local_addr().unwrap().port()
+    }
+
     /// Takes back a connection that the next request may come by.
     pub(crate) fn keep(&mut self, wire: Wire) {
         self.idle.push(wire);
