@@ -74,7 +74,7 @@ impl<S> Story<S> {
             let answer = match shared {
                 Share::Here(known) => self.whole(&question, &known),
                 Share::Flown(flown) => self.flown(&question, flown),
-                Share::Lead(leader) => {
+                Share::Lead { leader, .. } => {
                     lead.leader = Some(leader);
                     None
                 }
@@ -177,7 +177,6 @@ impl<S> Fetch<S> {
             };
             if !response.status().is_success() {
                 // Why there are no vectors, the client is told as it is.
-                self.generations = None;
                 self.outcome = AiCacheOutcome::new(AiCacheStatus::Miss);
                 return self.deliver(response, client).await;
             }
@@ -192,6 +191,9 @@ impl<S> Fetch<S> {
                 }
             }
             // It does not go together with what is known.
+            if client.is_closed() && !self.lead.has_followers() {
+                return;
+            }
             if let Err(error) = self.ready().await {
                 return self.fail(error, client);
             }
@@ -205,7 +207,9 @@ impl<S> Fetch<S> {
         if let Some(cost) = LateCost::of(&self.parts.extensions) {
             judge::settle(cost, paid);
         }
-        let told = Arc::new(reply::told(http::StatusCode::OK, &headers, self.since()));
+        let mut told = reply::told(http::StatusCode::OK, &headers, self.since());
+        told.oldest = known.iter().flatten().filter_map(|vector| Some(vector.life?.0)).min();
+        let told = Arc::new(told);
         self.lead.land(Flown::Here(told, body.clone()));
         let saved = self.question.texts.as_ref().map_or(0, |texts| saved(texts, known));
         let answer = reply::assembled(headers, body, AiCacheStatus::Partial, saved, None);

@@ -3,7 +3,7 @@
 //! It is asked in a task of its own, so that a client who goes away takes nothing from the others.
 
 use std::{
-    future::{Future, pending, poll_fn},
+    future::{Future, pending, poll_fn, ready},
     panic::resume_unwind,
     pin::pin,
     sync::{
@@ -19,7 +19,7 @@ use tokio::{
     sync::oneshot,
     time::{sleep, timeout},
 };
-use tower_keep_cache::{Generations, Put, Stamp, Tag};
+use tower_keep_cache::{Generations, Put, Stamp, Tag, Validity};
 use tower_keep_core::{Answer, LateCost, RequestBody, ResponseBody, Seen, StoreError, WatchBody};
 use tower_service::Service;
 use tracing::Instrument as _;
@@ -29,7 +29,7 @@ use crate::{
     batch::MAX_VECTORS,
     coding::Coding,
     embeddings::answer,
-    entry::{Entry, Kept, tag},
+    entry::{ALL, Entry, Kept, tag},
     judge::{self, Judge},
     outcome::count_not_stored,
     provider::{Asked, Usage},
@@ -193,8 +193,6 @@ impl<S> Fetch<S> {
             }
             // Not all who wait may read it as it comes: they are told when it is unpacked.
             Ok(()) if coding != Coding::Plain => {}
-            // Who follows is not to be cut off for want of room.
-            Ok(()) if settings.in_flight.is_tight() => watch.lead.land(Flown::Unshared),
             Ok(()) => watch.lead.share(live),
             Err(flaw) => {
                 // An error is for those who wait, unless it is about its own client.
@@ -207,9 +205,10 @@ impl<S> Fetch<S> {
         let watching = Arc::clone(&watch);
         recording.watch(move |seen| lock(&watching).see(seen));
         // What the recording leaves to the client is to be paid as well.
-        let own = match is_paid {
-            true => own.and_watch(After { watch: Arc::clone(&watch), passed: AtomicU64::new(0) }),
-            false => own,
+        let own = if is_paid {
+            own.and_watch(After { watch: Arc::clone(&watch), passed: AtomicU64::new(0) })
+        } else {
+            own
         };
         let answer = Response::from_parts(head, own);
         let _gone = client.send(Ok(reply::passed(answer, outcome)));
@@ -279,6 +278,11 @@ impl Keeping {
     /// Stores it. That is begun at once: who reads the answer to its end finds it stored.
     fn put(self, body: Bytes, usage: Usage) -> Result<Putting, Flaw> {
         let Self { settings, question, generations, status, headers } = self;
+        let known = settings.cache.known(question.name.tenant());
+        if known.judge(generations.stamp(), [*ALL, tag(&question.model)]) == Validity::Gone {
+            // What was asked for since is not to be replaced by what was asked for before.
+            return Ok(Box::pin(ready(false)));
+        }
         let about = settings.about(&question, &generations, usage);
         let Some(texts) = &question.texts else {
             let kept = Kept::Answer { status, headers };

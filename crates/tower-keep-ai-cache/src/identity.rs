@@ -30,6 +30,16 @@ const UNKEYED: [&str; 8] = [
     "safety_identifier",
 ];
 
+/// Those of them that an answer of the Responses API says again, so that it is another answer.
+const ECHOED: [&str; 6] = [
+    "user",
+    "metadata",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "prompt_cache_options",
+    "safety_identifier",
+];
+
 /// Fields of a request that shape what is answered.
 pub(crate) const SHAPING: [HeaderName; 5] = [
     HeaderName::from_static("anthropic-beta"),
@@ -63,7 +73,8 @@ impl Keying {
             return true;
         }
         let by_user = self.by_user && matches!(name, "user" | "metadata" | "safety_identifier");
-        api != Api::Json && !by_user && UNKEYED.contains(&name)
+        let echoed = api == Api::OpenAiResponses && ECHOED.contains(&name);
+        api != Api::Json && !by_user && !echoed && UNKEYED.contains(&name)
     }
 
     /// How many bytes the fields have that shape the answer.

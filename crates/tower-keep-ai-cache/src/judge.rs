@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, Response, header};
 use tower_keep_core::{CostUnit, LateCost, ResponseBody, WatchBody};
 
 use crate::{
+    batch::MAX_VECTORS,
     coding::{Coding, Gunzip},
     provider::{Api, Asked, Flaw, Usage, Verdict, spent, stream::Stream},
 };
@@ -205,6 +206,7 @@ pub(crate) fn metered<R>(
         settle(&cost, Usage::default());
         return answer.map(ResponseBody::inner);
     }
+    let most = if api == Api::OpenAiEmbeddings { MAX_VECTORS.max(most) } else { most };
     let asked = Asked { api, parts: 1, stream: is_stream(answer.headers()), take_cut: false };
     let judge = Judge::new(asked, Coding::of(answer.headers()), most, Some(cost)).for_its_cost();
     answer.map(|body| ResponseBody::watched(body, Paying(Mutex::new(judge))))

@@ -12,7 +12,8 @@
 //!    (`anthropic-beta`, `anthropic-version`, `openai-beta`, `openai-organization`,
 //!    `openai-project`). A member that nobody knows tells them apart too. Only these do not:
 //!    `stream`, `user`, `metadata`, `prompt_cache_key`, `prompt_cache_retention`,
-//!    `prompt_cache_options`, `safety_identifier`, and what is said to the cache. `stream_options`
+//!    `prompt_cache_options`, `safety_identifier` (in the Responses API all but the first do, since its
+//!    answers say them again), and what is said to the cache. `stream_options`
 //!    and whether the answer streams make variants. Texts are compared as they are; a picture given
 //!    as data by the SHA-256 of what it decodes to. The whole identity is compared (by its SHA-256
 //!    on Redis); its MD5 only says where to look: `ai:{tenant}:{model}:{md5}`. Nothing of a prompt

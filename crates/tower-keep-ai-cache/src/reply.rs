@@ -50,7 +50,7 @@ pub(crate) fn told(status: StatusCode, headers: &HeaderMap, since: Option<(Stamp
     if !status.is_success() {
         told.extend(only(headers, &RETRY));
     }
-    Told { since, status, headers: told }
+    Told { since, oldest: None, status, headers: told }
 }
 
 fn only(headers: &HeaderMap, names: &[HeaderName]) -> HeaderMap {

@@ -1,12 +1,14 @@
 //! The story of a request that is understood; plumbing only.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, request::Parts};
 use http_body::Body;
-use tower_keep_cache::{Cache, Found, Generations, Leader, Lease, Name};
-use tower_keep_core::{LateCost, Observation, RequestBody, ResponseBody, StoreError};
+use tower_keep_cache::{Cache, Found, Generations, Lease, Name};
+use tower_keep_core::{
+    LateCost, Observation, RequestBody, ResponseBody, StoreError, time::UnixMillis,
+};
 use tower_service::Service;
 
 use crate::{
@@ -113,39 +115,35 @@ impl<S> Story<S> {
             let look = || settings.usable(question, settings.cache.peek(&question.name)?);
             turn::share(settings, &question.name, look).await
         };
-        let leader = match shared {
+        let (leader, after_a_flush) = match shared {
             Share::Here(entry) => match self.stored(&entry) {
                 Some(answer) => return Ok(answer),
-                None => None,
+                None => (None, false),
             },
             Share::Flown(flown) => match self.flown(&question, flown) {
                 Some(answer) => return Ok(answer),
-                None => None,
+                None => (None, false),
             },
-            Share::Lead(leader) => Some(leader),
-            Share::Alone => None,
+            Share::Lead { leader, after_a_flush } => (Some(leader), after_a_flush),
+            Share::Alone => (None, false),
         };
-        self.lead(question, leader).await
+        self.lead(question, Lead { leader, lease: None, after_a_flush }).await
     }
 
     /// Looks it up for all who want the same, and asks if it is not there.
-    async fn lead<B, R>(
-        self,
-        question: Arc<Question>,
-        leader: Option<Leader<Flown>>,
-    ) -> Told<R, S::Error>
+    async fn lead<B, R>(self, question: Arc<Question>, mut lead: Lead) -> Told<R, S::Error>
     where
         S: Upstream<B, R>,
         B: Send + 'static,
         R: AnswerBody,
     {
         let (cache, name) = (&self.settings.cache, &question.name);
-        let mut lead = Lead { leader, lease: None };
         let mut found = look_up(cache, name).await;
         if let Ok(Found { lease: Lease::Theirs, .. }) = found
             && lead.leader.is_some()
+            && !lead.after_a_flush
         {
-            found = cache.wait(name, self.settings.patience).await;
+            found = wait(cache, name, self.settings.patience).await;
         }
         let Ok(found) = found else {
             let outcome = AiCacheOutcome::bypass(BypassReason::Store);
@@ -212,6 +210,7 @@ impl<S> Story<S> {
                 let found = Found { value: Some(entry), generations, lease: Lease::None };
                 return self.stored(&*self.settings.usable(question, found)?);
             }
+            Flown::Here(told, _) if !self.settings.is_new(question, told.oldest) => return None,
             Flown::Live(told, follow) => reply::shared(&told, ResponseBody::follow(&follow)),
             Flown::Here(told, body) => reply::shared(&told, ResponseBody::bytes(body)),
         };
@@ -247,6 +246,18 @@ async fn look_up(cache: &Cache<Entry>, name: &Name) -> Result<Found<Entry>, Stor
     .await
 }
 
+/// Waits for what another process asks for. What that has asked for before a flush makes room.
+async fn wait(
+    cache: &Cache<Entry>,
+    name: &Name,
+    patience: Duration,
+) -> Result<Found<Entry>, StoreError> {
+    match cache.wait(name, patience).await {
+        Ok(found) if !is_valid(&found) => Ok(cache.claim(name, found).await),
+        told => told,
+    }
+}
+
 fn is_valid(found: &Found<Entry>) -> bool {
     found.value.as_ref().is_some_and(|entry| entry.is_valid(&found.generations))
 }
@@ -255,9 +266,12 @@ impl Settings {
     /// What may be used of what was found.
     pub(crate) fn usable(&self, question: &Question, found: Found<Entry>) -> Option<Arc<Entry>> {
         let entry = found.value.filter(|entry| entry.is_valid(&found.generations))?;
-        let age = self.now().0.saturating_sub(entry.about.made.0);
-        let is_new =
-            question.plan.oldest.is_none_or(|oldest| u128::from(age) <= oldest.as_millis());
-        is_new.then_some(entry)
+        self.is_new(question, Some(entry.about.made)).then_some(entry)
+    }
+
+    /// Whether what was made then is new enough.
+    fn is_new(&self, question: &Question, made: Option<UnixMillis>) -> bool {
+        let (Some(oldest), Some(made)) = (question.plan.oldest, made) else { return true };
+        u128::from(self.now().0.saturating_sub(made.0)) <= oldest.as_millis()
     }
 }

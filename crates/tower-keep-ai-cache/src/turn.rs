@@ -12,7 +12,7 @@ use tokio::{
 use tower_keep_cache::{
     Cache, Generations, Landed, Leader, LeaseToken, Name, Stamp, Tag, Turn, Validity,
 };
-use tower_keep_core::Follow;
+use tower_keep_core::{Follow, time::UnixMillis};
 
 use crate::{
     entry::{ALL, Entry},
@@ -38,6 +38,8 @@ pub(crate) struct Told {
     /// The state of the tenant's purges when it was asked for, and what it can be purged by; `None`
     /// where the store does not answer.
     pub(crate) since: Option<(Stamp, Tag)>,
+    /// When the oldest part of it was made, if some of it was stored.
+    pub(crate) oldest: Option<UnixMillis>,
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
 }
@@ -68,8 +70,8 @@ pub(crate) enum Share<T> {
     Here(T),
     /// Another has brought it.
     Flown(Flown),
-    /// Ask for all.
-    Lead(Leader<Flown>),
+    /// Ask for all: those who come later follow, or, if `after_a_flush`, all who have come since one.
+    Lead { leader: Leader<Flown>, after_a_flush: bool },
     /// Ask for oneself.
     Alone,
 }
@@ -91,7 +93,7 @@ pub(crate) async fn share<T>(
         }
         let follower = match settings.flights.join(&flight) {
             Turn::Alone => return Share::Alone,
-            Turn::Lead(leader) => return Share::Lead(leader),
+            Turn::Lead(leader) => return Share::Lead { leader, after_a_flush: !is_plain },
             Turn::Follow(follower) => follower,
         };
         let left = until.saturating_duration_since(Instant::now());
@@ -122,6 +124,8 @@ pub(crate) async fn share<T>(
 #[derive(Default)]
 pub(crate) struct Lead {
     pub(crate) leader: Option<Leader<Flown>>,
+    /// What was asked for before a flush is still on its way: its lease is not waited for.
+    pub(crate) after_a_flush: bool,
     pub(crate) lease: Option<Leased>,
 }
 

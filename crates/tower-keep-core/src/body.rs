@@ -114,6 +114,7 @@ impl<B> ResponseBody<B> {
     }
 
     /// The same body, watched on its way.
+    #[must_use]
     pub fn and_watch(mut self, watch: impl WatchBody) -> Self {
         self.watch = Some(Box::new(watch));
         self

@@ -129,7 +129,7 @@ async fn a_visitors_session_has_its_own_life_under_each_id_that_it_is_given() {
         session.set_ttl(Duration::from_secs(60)).unwrap();
     };
     browser.visit(&layer, begin).await;
-    let begun = stage.clock.now().0;
+    let since = stage.clock.now().0;
     let rotate = async |session: Session| session.rotate().unwrap();
     for _ in 0..3 {
         stage.wait(50);
@@ -140,8 +140,8 @@ async fn a_visitors_session_has_its_own_life_under_each_id_that_it_is_given() {
         (session.created_at().await.unwrap(), session.expires_at().await.unwrap())
     };
     let (created, expires) = browser.visit(&layer, times).await.value.unwrap();
-    assert_eq!(created.unwrap().0, begun);
-    assert_eq!(expires.unwrap().0, begun + 200_000, "not past the absolute limit");
+    assert_eq!(created.unwrap().0, since);
+    assert_eq!(expires.unwrap().0, since + 200_000, "not past the absolute limit");
     stage.wait(51);
     assert_eq!(browser.visit(&layer, get_n).await.value, Some(None));
     // One that was not used for its own time is over, not for the usual one.

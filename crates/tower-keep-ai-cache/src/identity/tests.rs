@@ -34,13 +34,14 @@ fn plain(api: Api, body: &Value) -> Vec<u8> {
     of(api, &body.to_string(), &Keying::default())
 }
 
-/// Members that tell no requests apart: the list of the documentation, written once more.
+/// Members that tell no requests apart: the list of the documentation, written once more. In the
+/// Responses API only the first three do not: its answers say the others again.
 const LEFT_OUT: [&str; 9] = [
     "stream_options",
-    "user",
-    "metadata",
     "useCache",
     "cache",
+    "user",
+    "metadata",
     "prompt_cache_key",
     "prompt_cache_retention",
     "prompt_cache_options",
@@ -69,7 +70,8 @@ fn every_field_changed_once_is_another_request_unless_it_is_on_the_list() {
                 }
                 let is_same = plain(api, &other) == before;
                 let is_known = api != Api::Json || matches!(&**name, "useCache" | "cache");
-                let left_out = LEFT_OUT.contains(&&**name)
+                let list = if api == Api::OpenAiResponses { &LEFT_OUT[..3] } else { &LEFT_OUT };
+                let left_out = list.contains(&&**name)
                     && is_known
                     && !(name == "cache" && other[name].get("~new").is_some());
                 assert_eq!(is_same, left_out, "{api:?} {name}: {}", other[name]);

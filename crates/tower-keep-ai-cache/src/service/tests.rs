@@ -106,6 +106,11 @@ impl Upstream {
         go
     }
 
+    /// Takes back the next answer.
+    pub(super) fn drop_reply(&self) {
+        drop(self.replies.lock().unwrap().pop_front());
+    }
+
     pub(super) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }

@@ -35,11 +35,6 @@ impl Budget {
         self.0.held.load(Ordering::Relaxed)
     }
 
-    /// Whether less than a quarter of it is left.
-    pub fn is_tight(&self) -> bool {
-        self.held() > self.0.most / 4 * 3
-    }
-
     pub(super) fn hold(&self) -> Held {
         Held { room: Arc::clone(&self.0), bytes: 0 }
     }
@@ -78,9 +73,9 @@ mod tests {
         let budget = Budget::new(10);
         let (mut one, mut other) = (budget.hold(), budget.clone().hold());
         assert!(one.take(6) && other.take(4) && !one.take(1) && one.take(0));
-        assert_eq!((budget.held(), budget.is_tight()), (10, true));
+        assert_eq!(budget.held(), 10);
         drop(one);
-        assert_eq!((budget.held(), budget.is_tight()), (4, false));
+        assert_eq!(budget.held(), 4);
         assert!(!other.take(u64::MAX) && other.take(6));
         drop(other);
         assert_eq!(budget.held(), 0);

@@ -46,7 +46,8 @@ fn response(ask: &Ask, status: &str, output: &[Value]) -> Value {
     json!({
         "id": ask.seed.id("resp_"), "object": "response", "created_at": CREATED, "status": status,
         "background": false, "error": null, "incomplete_details": reason, "model": ask.model,
-        "instructions": echoed("instructions", Value::Null), "metadata": {}, "output": output,
+        "instructions": echoed("instructions", Value::Null), "metadata": echoed("metadata", json!({})),
+        "user": echoed("user", Value::Null), "output": output,
         "parallel_tool_calls": true, "previous_response_id": null, "store": true,
         "temperature": 1.0, "text": {"format": {"type": "text"}}, "top_p": 1.0,
         "tool_choice": echoed("tool_choice", json!("auto")), "tools": echoed("tools", json!([])),

@@ -102,6 +102,64 @@ async fn a_hit_says_how_old_it_is() {
     assert_eq!((did(&both), &both.headers()["age"]), (AiCacheStatus::Hit, &"120".parse().unwrap()));
 }
 
+/// Who wants new vectors does not share an answer that has old ones in it.
+#[tokio::test]
+async fn who_follows_gets_none_that_are_too_old() {
+    let cached = Cached::new();
+    cached.upstream.json(&answer(&["a"], "e"));
+    vectors(cached.ask(embeddings(&["a"])).await).await;
+    cached.clock.advance(Duration::from_secs(100));
+    for (age, expected) in [("300", AiCacheStatus::Coalesced), ("50", AiCacheStatus::Partial)] {
+        let texts = ["a", if age == "50" { "c" } else { "b" }];
+        let (go, gone) = oneshot::channel::<()>();
+        let body = answer(&texts[1..], "e");
+        cached.upstream.reply(async move {
+            let _ = gone.await;
+            Ok(response(200, "application/json", &[&body]))
+        });
+        let calls = cached.upstream.calls();
+        let first = cached.spawn(embeddings(&texts));
+        cached.upstream.is_asked(calls + 1).await;
+        let follower =
+            cached.spawn(with(embeddings(&texts), "cache-control", &format!("max-age={age}")));
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        cached.upstream.json(&answer(&["a"], "e"));
+        go.send(()).unwrap();
+        assert_eq!(did(&first.await.unwrap()), AiCacheStatus::Partial);
+        let told = follower.await.unwrap();
+        assert_eq!(did(&told), expected, "{age}");
+        vectors(told).await;
+        if expected == AiCacheStatus::Coalesced {
+            cached.upstream.drop_reply();
+        }
+    }
+}
+
+/// An error is told to all who wait for the missing ones.
+#[tokio::test]
+async fn an_error_for_the_missing_ones_is_told_to_those_who_wait() {
+    let cached = Cached::new();
+    cached.upstream.json(&answer(&["a"], "e"));
+    vectors(cached.ask(embeddings(&["a"])).await).await;
+    let (go, gone) = oneshot::channel::<()>();
+    cached.upstream.reply(async move {
+        let _ = gone.await;
+        Ok(response(429, "application/json", &["{}"]))
+    });
+    let asked: Vec<_> = (0..20).map(|_| cached.spawn(embeddings(&["a", "b"]))).collect();
+    cached.upstream.is_asked(2).await;
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    go.send(()).unwrap();
+    for answer in asked {
+        assert_eq!(answer.await.unwrap().status(), 429);
+    }
+    assert_eq!(cached.upstream.calls(), 2);
+}
+
 #[tokio::test]
 async fn vectors_may_come_compressed() {
     let cached = Cached::new();
