@@ -127,6 +127,8 @@ async fn the_model_is_asked_over_tls() {
             assert_eq!((mock.calls(), front.named()), (1, vec!["localhost".to_owned()]));
         } else {
             client.post(&app, QUERY, &question).await.problem(502);
+            let log = app.log();
+            assert!(log.contains("invalid peer certificate"), "{log}");
             assert_eq!(mock.calls(), 1);
         }
     }

@@ -100,7 +100,7 @@ async fn whom_nobody_vouches_for_is_not_asked() {
     let (ours, others) = (Certificates::generate(), Certificates::generate());
     let elsewhere = Certificates::naming(&["elsewhere.example"]);
     for (shown, trusted, because) in
-        [(&ours, &others, "UnknownIssuer"), (&elsewhere, &elsewhere, "not valid for name")]
+        [(&ours, &others, "invalid peer certificate"), (&elsewhere, &elsewhere, "not valid for name")]
     {
         let mut upstream = Upstream::start().await;
         let front = TlsFront::start(upstream.port(), shown, false).await;
