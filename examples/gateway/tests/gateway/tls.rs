@@ -99,9 +99,10 @@ async fn websockets_pass() {
 async fn whom_nobody_vouches_for_is_not_asked() {
     let (ours, others) = (Certificates::generate(), Certificates::generate());
     let elsewhere = Certificates::naming(&["elsewhere.example"]);
-    for (shown, trusted, because) in
-        [(&ours, &others, "invalid peer certificate"), (&elsewhere, &elsewhere, "not valid for name")]
-    {
+    for (shown, trusted, because) in [
+        (&ours, &others, "invalid peer certificate"),
+        (&elsewhere, &elsewhere, "not valid for name"),
+    ] {
         let mut upstream = Upstream::start().await;
         let front = TlsFront::start(upstream.port(), shown, false).await;
         let url = format!("https://localhost:{}", front.port());
