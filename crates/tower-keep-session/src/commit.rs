@@ -201,3 +201,13 @@ impl Inner {
         self.settings.removals.add(&self.settings.store, &self.tenant, token);
     }
 }
+
+impl Drop for Inner {
+    /// A rotation may have been carried out whose id no client was told: nobody may have it.
+    fn drop(&mut self) {
+        let drawn = self.begun().and_then(|mut state| state.drawn.take());
+        if let Some(token) = drawn {
+            self.remove_later(token);
+        }
+    }
+}

@@ -8,7 +8,6 @@ use tower_keep_core::{StoreError, UserId, time::UnixMillis};
 use crate::{
     apply,
     error::SessionError,
-    id::SessionId,
     record::{Data, Record},
     store::Change,
     token::Token,
@@ -73,8 +72,8 @@ pub(crate) struct State {
     pub(crate) intent: Intent,
     /// What is being saved now: no part of `change` any more, and not of `loaded` yet.
     pub(crate) saving: Option<Change>,
-    /// The id that a rotation was tried with whose outcome is not known.
-    pub(crate) drawn: Option<SessionId>,
+    /// What a rotation was tried with whose outcome is not known.
+    pub(crate) drawn: Option<Token>,
     /// What the client must be told.
     pub(crate) news: News,
     /// Whether the store knows that the session is used.

@@ -1,17 +1,19 @@
 //! What a client gets while the store is away, and after.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use tower_keep_core::{Answer, StoreError, key::SessionKey};
 use tower_keep_session::{
-    Bounds, Header, MemoryStore, OnStoreFailure, Place, PublicId, Record, Revocations, Save, Saved,
-    Session, SessionError, SessionLayer, SessionLayerBuilder, SessionOutcome, SessionStore,
+    Bounds, Change, Data, Header, How, MemoryStore, Moved, OnStoreFailure, Place, PublicId, Record,
+    Revocations, Save, Saved, Session, SessionError, SessionLayer, SessionLayerBuilder,
+    SessionOutcome, SessionStore,
 };
 
 use tower_keep_tests::wait_until;
@@ -27,6 +29,8 @@ struct Flaky {
     removals_fail: AtomicBool,
     /// Saves are carried out, and nobody hears of it.
     answers_lost: AtomicBool,
+    /// So many times a session that is to move is written to by another request before.
+    writes_between: AtomicUsize,
 }
 
 impl Flaky {
@@ -85,6 +89,28 @@ impl SessionStore for Flaky {
             return Answer::ready(Err(StoreError::not_sent("the test says so")));
         }
         self.store.remove(place)
+    }
+
+    fn move_away(
+        &self,
+        place: Place<'_>,
+        version: Option<u64>,
+    ) -> Answer<Result<Moved, StoreError>> {
+        if self.removals_fail.load(Ordering::SeqCst) {
+            return Answer::ready(Err(StoreError::not_sent("the test says so")));
+        }
+        let take = |left: usize| left.checked_sub(1);
+        if let Ok(turn) = self.writes_between.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take)
+        {
+            let set = Data::from([("m".into(), vec![u8::try_from(turn % 100).unwrap()].into())]);
+            let (change, expect) = (Change { set, ..Change::default() }, BTreeMap::new());
+            let bounds = Bounds { absolute_ms: None, sessions: 9, bytes: 9999 };
+            let (how, idle_ms) = (How::Write, None);
+            let save = Save { place, how, change: &change, expect: &expect, idle_ms, bounds };
+            let saved = self.store.save(save).now().ok().unwrap().unwrap();
+            assert!(matches!(saved, Saved::Done(_)));
+        }
+        self.store.move_away(place, version)
     }
 
     fn remove_all(&self, key: SessionKey<'_>) -> Answer<Result<(), StoreError>> {
@@ -321,4 +347,37 @@ async fn what_was_never_made_is_not_removed_later() {
     assert_eq!(browser.visit(&layer, set_n).await.status, 503);
     let soon = Duration::from_secs(10);
     assert!(wait_until(soon, || async { flaky.store.is_empty() }).await, "nobody has its token");
+}
+
+#[tokio::test]
+async fn a_rotation_of_which_nothing_is_known_leaves_no_session_that_nobody_has() {
+    let (flaky, mut browser) = (Arc::<Flaky>::default(), Browser::of("acme"));
+    let layer = flaky.builder().build().unwrap();
+    browser.visit(&layer, log_in).await;
+    flaky.answers_lost.store(true, Ordering::SeqCst);
+    flaky.fail(true, false, false);
+    let rotate = async |session: Session| session.rotate().unwrap();
+    assert_eq!(browser.visit(&layer, rotate).await.status, 503);
+    assert_eq!(flaky.store.len(), 1, "it was carried out");
+    flaky.fail(false, false, false);
+    let soon = Duration::from_secs(10);
+    assert!(wait_until(soon, || async { flaky.store.is_empty() }).await, "nobody has its token");
+}
+
+#[tokio::test]
+async fn what_others_write_while_a_session_moves_is_followed_or_the_move_is_not_made() {
+    for (writes, moves) in [(1, true), (4, true), (90, true), (100_000, false)] {
+        let (flaky, mut browser) = (Arc::<Flaky>::default(), Browser::of("acme"));
+        let layer = flaky.builder().build().unwrap();
+        browser.visit(&layer, set_n).await;
+        flaky.writes_between.store(writes, Ordering::SeqCst);
+        let visit = browser.visit(&layer, log_in).await;
+        assert_eq!(visit.status, if moves { 200 } else { 503 }, "{writes}");
+        let left = flaky.writes_between.swap(0, Ordering::SeqCst);
+        assert_eq!(left == 0, moves, "{writes}");
+        let last = u8::try_from((left + 1) % 100).unwrap();
+        let m = async |session: Session| session.get::<u8>("m").await.unwrap();
+        assert_eq!(browser.visit(&layer, m).await.value, Some(Some(last)), "{writes}");
+        assert_eq!(browser.visit(&layer, is_user).await.value, Some(moves), "{writes}");
+    }
 }

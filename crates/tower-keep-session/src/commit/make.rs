@@ -15,9 +15,10 @@ use crate::{
     token::Token,
 };
 
-/// How often a new id is tried; that one is taken happens never. And how often others are followed
-/// who write to a session while it moves.
+/// How often a new id is tried; that one is taken happens never.
 const TRIES: usize = 3;
+/// How often others are followed who write to a session while it moves.
+const FOLLOWS: usize = 100;
 
 impl Inner {
     /// Makes a session, and ends the one that it takes the place of; `ended` says that one was ended
@@ -153,7 +154,7 @@ impl Inner {
     ) -> Result<bool, SessionError> {
         let mut as_made = true;
         if let Some(mut seen) = carried {
-            for _ in 0..TRIES {
+            for _ in 0..FOLLOWS {
                 let version = Some(seen.header.version);
                 let Moved::Changed(now) = self.move_old(work, version).await? else {
                     return Ok(as_made);
@@ -162,6 +163,8 @@ impl Inner {
                 self.follow(work, token, &seen.data, &now.data).await?;
                 seen = now;
             }
+            // What was acknowledged to others is not lost.
+            return Err(StoreError::refused("a session was written to each time it moved").into());
         }
         self.remove_old(work).await?;
         Ok(as_made)

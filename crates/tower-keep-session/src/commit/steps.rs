@@ -91,7 +91,8 @@ impl Inner {
         let Some(old) = &work.token else { return Ok(Committed::Nothing) };
         let change = self.seal(work.differences.clone(), old.origin.0);
         let idle = work.idle.unwrap_or(old.idle);
-        let id = self.state().drawn.take().unwrap_or_else(SessionId::random);
+        let drawn = self.state().drawn.take().map(|token| token.id);
+        let id = drawn.unwrap_or_else(SessionId::random);
         let mut token = Token { id, ..self.token(&work, old.user.clone(), old.origin, idle) };
         let save = Save {
             place: token.place(&self.tenant),
@@ -112,7 +113,7 @@ impl Inner {
                     Ok(Some(header)) => Some(header),
                     looked => {
                         if looked.is_err() {
-                            self.state().drawn = Some(token.id);
+                            self.state().drawn = Some(token);
                         }
                         return Err(error.into());
                     }
