@@ -1,6 +1,6 @@
 //! How a session is written for a server: a header of fixed length, then its values as a msgpack
 //! map from names to values. Values are bytes, and written as msgpack's text, because the server's
-//! library knows no other kind. The scripts beside `redis.rs` read and write the same.
+//! library knows no other kind; they are read as either. The scripts beside `redis.rs` read and write the same.
 
 use bytes::Bytes;
 use rmp::{
@@ -83,9 +83,9 @@ impl Record {
         let mut map = decode::Bytes::new(map);
         let mut data = Data::new();
         for _ in 0..read_map(&mut map).ok_or(Undecodable)? {
-            let name = read_bytes(&mut map).and_then(|name| str::from_utf8(name).ok());
+            let name = read_text(&mut map).and_then(|name| str::from_utf8(name).ok());
             let name = name.filter(|name| (1..=MAX_NAME).contains(&name.len()));
-            let (name, value) = name.zip(read_bytes(&mut map)).ok_or(Undecodable)?;
+            let (name, value) = name.zip(read_value(&mut map)).ok_or(Undecodable)?;
             if data.insert(name.into(), bytes.slice_ref(value)).is_some() {
                 return Err(Undecodable);
             }
@@ -143,9 +143,26 @@ fn read_map(from: &mut decode::Bytes<'_>) -> Option<u32> {
     (is_map || entries == 0).then_some(entries)
 }
 
-/// Text that may be any bytes. Nothing is reserved for the length that is declared.
-fn read_bytes<'a>(from: &mut decode::Bytes<'a>) -> Option<&'a [u8]> {
-    let length = match decode::read_marker(from).ok()? {
+/// Bytes, or text that may be any bytes.
+fn read_value<'a>(from: &mut decode::Bytes<'a>) -> Option<&'a [u8]> {
+    let marker = decode::read_marker(from).ok()?;
+    let same = match marker {
+        Marker::Bin8 => Marker::Str8,
+        Marker::Bin16 => Marker::Str16,
+        Marker::Bin32 => Marker::Str32,
+        other => other,
+    };
+    read_after(same, from)
+}
+
+/// Text that may be any bytes.
+fn read_text<'a>(from: &mut decode::Bytes<'a>) -> Option<&'a [u8]> {
+    read_after(decode::read_marker(from).ok()?, from)
+}
+
+/// What follows a text's marker. Nothing is reserved for the length that is declared.
+fn read_after<'a>(marker: Marker, from: &mut decode::Bytes<'a>) -> Option<&'a [u8]> {
+    let length = match marker {
         Marker::FixStr(length) => length.into(),
         Marker::Str8 => from.read_data_u8().ok()?.into(),
         Marker::Str16 => from.read_data_u16().ok()?.into(),

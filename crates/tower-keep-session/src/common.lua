@@ -40,9 +40,48 @@ local function declared(value)
   return (struct.unpack((kind == 220 or kind == 222) and '>I2' or '>I4', value, VALUES + 1))
 end
 
+-- How many bytes tell the length after these markers: of bytes, which the server's library does not
+-- know, and of text.
+local BYTES = { [196] = 1, [197] = 2, [198] = 4 }
+local TEXTS = { [217] = 1, [218] = 2, [219] = 4 }
+
+-- The text at this place, or the bytes where they may be, and what place comes after.
+local function text_at(value, at, may_be_bytes)
+  local kind = string.byte(value, at) or 0
+  local told = TEXTS[kind] or may_be_bytes and BYTES[kind]
+  local start, length = at + 1, kind - 160
+  if told then
+    start = start + told
+    if start > #value + 1 then return nil end
+    length = struct.unpack('>I' .. told, value, at + 1)
+  elseif kind < 160 or kind > 191 then
+    return nil
+  end
+  if start + length > #value + 1 then return nil end
+  return string.sub(value, start, start + length - 1), start + length
+end
+
+-- The map of names to values some of which are bytes.
+local function with_bytes(value)
+  local kind = string.byte(value, VALUES)
+  local at = VALUES + (kind == 222 and 3 or kind == 223 and 5 or 1)
+  if at > #value or not (kind >= 128 and kind < 144 or kind == 222 or kind == 223) then return nil end
+  local values = {}
+  while at <= #value do
+    local name, held
+    name, at = text_at(value, at)
+    if not name then return nil end
+    held, at = text_at(value, at, true)
+    if not held or values[name] then return nil end
+    values[name] = held
+  end
+  return values
+end
+
 local function values_of(value)
   local values = only(pcall(cmsgpack.unpack, string.sub(value, VALUES)))
-  if type(values) ~= 'table' then return nil end
+  if type(values) ~= 'table' then values = with_bytes(value) end
+  if not values then return nil end
   local entries = 0
   for name, held in pairs(values) do
     if type(name) ~= 'string' or type(held) ~= 'string' then return nil end

@@ -52,7 +52,7 @@ fn broken(whole: &[u8]) -> Vec<Vec<u8>> {
         with(b"\x82\xa1a\xa0\xa1a\xa0"),
         with(b"\xde\x00\x02\xa1a\xa0\xa1a\xa0"),
         with(b"\xdf\x00\x00\x00\x02\xa1a\xa0\xa1b\xc0"),
-        with(b"\x81\xa1a\xc4\x01a"),
+        with(b"\x81\xc4\x01a\xa1a"),
         with(b"\x81\xa0\xa1a"),
         with(b"\x81\xa1\xff\xa1a"),
         with(b"\x81\xa3\xed\xa0\x80\xa1a"),
@@ -101,6 +101,30 @@ async fn what_is_no_session_is_not_there() {
             plant(&site, &user, id, &value).await;
             done(user.save(id, How::Create(ORIGIN), &what).await);
             assert_eq!(user.holds(id).await.unwrap(), "b=1");
+        }
+    }
+}
+
+/// The server's library knows no bytes; who writes sessions by other means may.
+#[tokio::test]
+async fn values_that_are_written_as_bytes_are_a_sessions() {
+    for kind in Kind::SINGLE {
+        let site = Site::start(kind).await;
+        let user = backend(&site).await.user();
+        let whole = sample(site.now().await).encode();
+        let (header, _) = whole.split_at(57);
+        let long = [&b"\xa1c\xc5\x01\x00"[..], &[b'z'; 256]].concat();
+        let longest = [&b"\xa1d\xc6\x00\x00\x00\x01"[..], b"y"].concat();
+        let five = [&b"\xa1a\xc4\x01x\xa1b\xa2yy"[..], &long, &longest, b"\xa1e\xd9\x00"].concat();
+        for start in [&b"\x85"[..], b"\xde\x00\x05", b"\xdf\x00\x00\x00\x05"] {
+            let id = new_id();
+            plant(&site, &user, id, &[header, start, &five].concat()).await;
+            let held = |holds: &str| format!("a={holds} b=yy c={} d=y e=", "z".repeat(256));
+            assert_eq!(user.holds(id).await.unwrap(), held("x"));
+            assert!(user.touch(id, BOUNDS).await.is_some());
+            assert_eq!(user.holds(id).await.unwrap(), held("x"));
+            done(user.write(id, &What::new().set("a", "w")).await);
+            assert_eq!(user.holds(id).await.unwrap(), held("w"));
         }
     }
 }

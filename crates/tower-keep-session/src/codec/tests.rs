@@ -56,7 +56,9 @@ fn the_bytes_are_these() {
 fn what_the_servers_library_writes_is_read() {
     // An array for an empty map.
     assert_eq!(with(&[0x90]).unwrap().data, Data::new());
-    for (marker, length) in [("d9", "03"), ("da", "0003"), ("db", "00000003")] {
+    let texts = [("d9", "03"), ("da", "0003"), ("db", "00000003")];
+    let bytes = [("c4", "03"), ("c5", "0003"), ("c6", "00000003")];
+    for (marker, length) in texts.into_iter().chain(bytes) {
         let map = hex(&format!("81a161{marker}{length}00ff80"));
         assert_eq!(with(&map).unwrap().data, data(&[("a", b"\x00\xff\x80")]), "{marker}");
     }
@@ -89,7 +91,7 @@ fn anything_else_is_no_session() {
         b"\x81\x01\xa1x",          // a name that is a number
         b"\x81\xa1a\x01",          // a value that is a number
         b"\x81\xa1a\x80",          // a value that is a map
-        b"\x81\xa1a\xc4\0",        // bytes, which the server's library does not know
+        b"\x81\xc4\x01a\xa1x",     // a name that is bytes
         b"\x81\xa1a\xc0",          // a value that is nothing
         b"\x82\xa1a\xa0\xa1a\xa0", // a name twice
         b"\x80\x80",               // more after it
