@@ -130,6 +130,10 @@ impl RateLimits {
     /// `Retry-After` (`RESOURCE_EXHAUSTED` over gRPC): the user or address that is named, or else
     /// the whole tenant. A block that is there already is replaced.
     ///
+    /// A block is looked at beside the limits, in the same command. So it holds for no request that
+    /// no rule counts, and an address's only for requests that claim no user: whoever may make up
+    /// users has to be blocked in front of what verifies them.
+    ///
     /// While the store fails, a block holds in the process that made it.
     ///
     /// # Errors

@@ -304,9 +304,12 @@ impl Limiter {
     ) -> Ruling {
         let mut local = std::mem::take(question).locally(rules);
         let open = policy::pass(RateLimitOutcome::FailedOpen);
-        let Some(fallback) = self.fallback.as_ref().filter(|_| !local.is_empty()) else {
-            return open;
-        };
+        let Some(fallback) = &self.fallback else { return open };
+        if local.is_empty() {
+            // Nothing is counted, and who is blocked here is blocked.
+            let left = fallback.blocked_for(&subject.blocks());
+            return if left > 0 { policy::block(left) } else { open };
+        }
         let mut verdict = Verdict::default();
         let mut limits = Limits::new();
         local.put_limits(&mut limits, rules, subject);

@@ -233,6 +233,11 @@ impl MemoryStore {
         self.forget(reserved - added);
     }
 
+    /// For how many milliseconds these callers are blocked from now on; 0 if they are not.
+    pub(crate) fn blocked_for(&self, blocks: &[BlockKey<'_>]) -> u64 {
+        if self.blocks.is_empty() { 0 } else { self.blocked(blocks, self.clock.now().0) }
+    }
+
     /// For how long the first of these callers that is blocked still is.
     fn blocked(&self, blocks: &[BlockKey<'_>], now: u64) -> u64 {
         if self.blocks.is_empty() {

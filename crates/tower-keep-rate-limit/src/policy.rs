@@ -173,7 +173,7 @@ pub(crate) fn pass(outcome: RateLimitOutcome) -> Ruling {
 }
 
 /// The decision about a caller that is blocked, and can come back after so many milliseconds.
-fn block(for_ms: u64) -> Ruling {
+pub(crate) fn block(for_ms: u64) -> Ruling {
     let rejection = Rejection::new(
         StatusCode::TOO_MANY_REQUESTS,
         GrpcCode::ResourceExhausted,

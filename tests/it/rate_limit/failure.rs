@@ -5,7 +5,8 @@ use std::sync::Arc;
 use http::Method;
 use tower_keep_core::ErrorClass;
 use tower_keep_rate_limit::{
-    MemoryStore, OnStoreError, RateLimitLayer, RateLimitLayerBuilder, RateLimitOutcome, Rule,
+    Caller, MemoryStore, OnStoreError, RateLimitLayer, RateLimitLayerBuilder, RateLimitOutcome,
+    Rule,
 };
 
 use super::{
@@ -54,6 +55,27 @@ async fn local_is_the_default_and_counts_in_this_process() {
         assert_eq!(denied.outcome, Some(RateLimitOutcome::LocalDenied));
         assert_eq!(limited.ask(with(principal("t", "b"))).await.status, 200, "somebody else");
         assert_eq!(store.asked().len(), 4, "the store is asked first, each time");
+    }
+}
+
+#[tokio::test]
+async fn who_was_blocked_here_stays_so_whatever_the_rules_do_without_their_store() {
+    for (on_error, other) in [
+        (OnStoreError::Open, RateLimitOutcome::FailedOpen),
+        (OnStoreError::Local, RateLimitOutcome::LocalAllowed),
+    ] {
+        let store = Told::new(Say::Fail(ErrorClass::NotSent));
+        let limited = Limited::new(on(&store).rule(per_tenant(9).on_store_error(on_error)));
+        let (blocked, free) = (principal("t", "a"), principal("t", "b"));
+        let caller = Caller::of(&blocked).unwrap();
+        assert!(
+            limited.layer.limits().block(&caller, MINUTE).await.is_err(),
+            "no other process knows"
+        );
+        let reply = limited.ask(with(blocked)).await;
+        assert_eq!((reply.status.as_u16(), reply.retry_after()), (429, 60));
+        assert_eq!(reply.outcome, Some(RateLimitOutcome::Blocked));
+        assert_eq!(limited.ask(with(free)).await.outcome, Some(other));
     }
 }
 
