@@ -1,6 +1,10 @@
 //! The proxies that are trusted, and the client behind them.
 
-use std::{net::IpAddr, str::FromStr};
+use std::{
+    net::IpAddr,
+    str::FromStr,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use http::{HeaderMap, HeaderName, header::FORWARDED};
 use ipnet::IpNet;
@@ -9,6 +13,10 @@ use super::{ClientAddr, ForwardingHeader, forwarded, peer, x_forwarded_for};
 use crate::{ConfigError, Head};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// How many more requests are looked at for a proxy that is not named: after so many without one
+/// there is none.
+static LOOKS: AtomicU32 = AtomicU32::new(10_000);
 
 /// The proxies whose word about the client's address is taken, and the header they tell it in.
 ///
@@ -73,9 +81,33 @@ impl TrustedProxies {
     pub fn client<'a>(&self, head: impl Into<Head<'a>>) -> Option<ClientAddr> {
         let head = head.into();
         let peer = peer(head)?;
+        if LOOKS.load(Ordering::Relaxed) > 0 {
+            self.look_for_a_stranger(&LOOKS, peer, head.headers());
+        }
         let nearest =
             if self.networks.is_empty() { peer } else { self.behind(peer, head.headers()) };
         Some(ClientAddr::new(nearest))
+    }
+
+    /// Warns, once, where somebody tells a client's address who is not trusted: if it is a proxy,
+    /// all its clients count as one. Whether it warned.
+    #[cold]
+    fn look_for_a_stranger(&self, looks: &AtomicU32, peer: IpAddr, headers: &HeaderMap) -> bool {
+        let tells = headers.contains_key(X_FORWARDED_FOR) || headers.contains_key(FORWARDED);
+        let is_stranger = tells && !self.trusts(peer);
+        let after = |left: u32| if is_stranger { 0 } else { left.saturating_sub(1) };
+        let before =
+            looks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(after(left)));
+        let warns = is_stranger && before.is_ok_and(|left| left > 0);
+        if warns {
+            tracing::warn!(
+                %peer,
+                "a request came with X-Forwarded-For or Forwarded from an address that is no trusted \
+                 proxy: if it is a proxy of yours, name it in TRUSTED_PROXIES, or all its clients count \
+                 as one for limits by address and for new sessions"
+            );
+        }
+        warns
     }
 
     fn behind(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {

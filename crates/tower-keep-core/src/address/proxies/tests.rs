@@ -166,3 +166,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn of_a_proxy_that_is_not_named_is_warned_once() {
+    let proxies: TrustedProxies = LAN.parse().unwrap();
+    let (trusted, stranger) = ([10, 0, 0, 1].into(), [192, 0, 2, 1].into());
+    for name in [X_FORWARDED_FOR, FORWARDED] {
+        let looks = AtomicU32::new(10);
+        let told = HeaderMap::from_iter([(name, HeaderValue::from_static("203.0.113.9"))]);
+        let look = |peer, headers: &HeaderMap| proxies.look_for_a_stranger(&looks, peer, headers);
+        assert!(!look(trusted, &told) && !look(stranger, &HeaderMap::new()));
+        assert!(look(stranger, &told));
+        assert!(!look(stranger, &told), "once");
+        assert_eq!(looks.into_inner(), 0);
+    }
+    let looks = AtomicU32::new(0);
+    let told = HeaderMap::from_iter([(FORWARDED, HeaderValue::from_static("for=_x"))]);
+    assert!(!proxies.look_for_a_stranger(&looks, stranger, &told), "nobody looks any more");
+}
