@@ -88,7 +88,7 @@ impl<S> Layer<S> for SessionLayer {
 /// Builds a [`SessionLayer`].
 #[derive(Clone)]
 #[must_use = "call `build` to get the layer"]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch that is set by its own name")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct SessionLayerBuilder {
     store: Option<Arc<dyn SessionStore>>,
     secrets: Vec<Vec<u8>>,

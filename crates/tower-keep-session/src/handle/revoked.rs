@@ -79,7 +79,7 @@ mod tests {
         let mut turns: Vec<_> = (0..1000).map(|_| turn(SessionId::random().public())).collect();
         turns.sort_unstable();
         assert!(turns.iter().all(|turn| *turn < Duration::from_millis(SPREAD_MS)));
-        let within = |turns: &[Duration]| turns[turns.len() - 1] - turns[0];
+        let within = |turns: &[Duration]| turns[turns.len() - 1].abs_diff(turns[0]);
         let busiest = turns.windows(100).map(within).min().unwrap();
         assert!(busiest > Duration::from_millis(SPREAD_MS / 20), "{busiest:?}");
     }
