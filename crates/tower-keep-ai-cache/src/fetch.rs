@@ -148,9 +148,12 @@ impl<S> Fetch<S> {
     }
 
     /// What the answer is to be judged by when the tenant is flushed.
-    pub(crate) fn since(&self) -> Option<(Stamp, Tag)> {
-        let generations = self.generations.as_ref()?;
-        Some((generations.stamp(), tag(&self.question.model)))
+    pub(crate) fn since(&self) -> (Stamp, Tag) {
+        let stamp = match &self.generations {
+            Some(generations) => generations.stamp(),
+            None => self.settings.cache.known(self.question.name.tenant()).stamp(),
+        };
+        (stamp, tag(&self.question.model))
     }
 
     /// Hands the answer out, and stores it if it turns out to be whole.

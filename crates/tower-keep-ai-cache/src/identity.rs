@@ -1,6 +1,8 @@
 //! All that tells one answer from another, as bytes that no two of them share: each part comes with
 //! its length.
 
+use std::collections::BTreeSet;
+
 use http::{HeaderMap, HeaderName};
 use sha2::{Digest as _, Sha256};
 
@@ -12,7 +14,7 @@ use crate::{
 };
 
 /// The first byte of every identity. Another number forgets all that is stored.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A longer request stands in its identity by its SHA-256.
 const MAX_WHOLE: usize = 4096;
@@ -75,6 +77,24 @@ impl Keying {
         let by_user = self.by_user && matches!(name, "user" | "metadata" | "safety_identifier");
         let echoed = api == Api::OpenAiResponses && ECHOED.contains(&name);
         api != Api::Json && !by_user && !echoed && UNKEYED.contains(&name)
+    }
+
+    /// What an operator says differently than unless told otherwise, and whether cut answers are taken:
+    /// what was stored under other terms may not be an answer under these.
+    pub(crate) fn terms(&self, take_cut: bool) -> Vec<u8> {
+        let Self { by_user, unkeyed, headers } = self;
+        let unkeyed: BTreeSet<&str> = unkeyed.iter().map(String::as_str).collect();
+        let more = headers.iter().filter(|name| !SHAPING.contains(name));
+        let more: BTreeSet<&str> = more.map(HeaderName::as_str).collect();
+        if !by_user && !take_cut && unkeyed.is_empty() && more.is_empty() {
+            return Vec::new();
+        }
+        let mut out = vec![u8::from(*by_user), u8::from(take_cut)];
+        for names in [unkeyed, more] {
+            names.iter().for_each(|name| part(&mut out, name.as_bytes()));
+            part(&mut out, &[]);
+        }
+        Sha256::digest(&out).to_vec()
     }
 
     /// How many bytes the fields have that shape the answer.
@@ -159,6 +179,8 @@ pub(crate) struct Identity<'a> {
     pub(crate) scope: Scope<'a>,
     /// Counted up by the operator when what was answered until then no longer holds.
     pub(crate) epoch: u64,
+    /// See [`Keying::terms`].
+    pub(crate) terms: &'a [u8],
     /// What is asked: see [`Keying::canonical`].
     pub(crate) canonical: &'a [u8],
 }
@@ -170,6 +192,7 @@ impl Identity<'_> {
         let mut out = Vec::with_capacity(512 + self.canonical.len().min(MAX_WHOLE));
         out.extend([VERSION, api_number(self.api)]);
         out.extend(self.epoch.to_be_bytes());
+        part(&mut out, self.terms);
         part(&mut out, self.origin.upstream.as_bytes());
         part(&mut out, self.origin.host);
         part(&mut out, self.path.as_bytes());

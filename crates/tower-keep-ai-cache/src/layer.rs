@@ -391,9 +391,11 @@ impl AiCacheLayerBuilder {
                 return Err(errors);
             }
         };
+        let terms = self.keying.terms(self.take_cut);
         let settings = Settings {
             cache,
             flights,
+            terms,
             routes: self.routes,
             policy: self.policy,
             keying: self.keying,

@@ -94,9 +94,9 @@ pub(crate) fn study(
     let scope =
         Scope { credential: whose.credential, user: whose.user.as_ref().map(UserId::as_str) };
     let name = |variant: &Variant, canonical: &[u8]| {
-        let epoch = settings.epoch;
+        let (epoch, terms) = (settings.epoch, &*settings.terms);
         let identity =
-            Identity { api, origin, path, query, model, variant, scope, epoch, canonical };
+            Identity { api, origin, path, query, model, variant, scope, epoch, terms, canonical };
         settings.name(&whose.tenant, model, &identity.bytes(&keying.headers, &parts.headers))
     };
     let batch = match api {

@@ -45,7 +45,7 @@ pub(crate) fn kept(headers: &HeaderMap) -> HeaderMap {
 }
 
 /// What others are told of it who share it.
-pub(crate) fn told(status: StatusCode, headers: &HeaderMap, since: Option<(Stamp, Tag)>) -> Told {
+pub(crate) fn told(status: StatusCode, headers: &HeaderMap, since: (Stamp, Tag)) -> Told {
     let mut told = kept(headers);
     if !status.is_success() {
         told.extend(only(headers, &RETRY));

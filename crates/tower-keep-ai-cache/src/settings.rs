@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) upstream: String,
     /// The operator's own count, part of every identity.
     pub(crate) epoch: u64,
+    /// How requests are told apart, part of every identity.
+    pub(crate) terms: Vec<u8>,
     /// Answers that were cut at the most tokens they may have are stored.
     pub(crate) take_cut: bool,
     /// Stored events are sent one by one.

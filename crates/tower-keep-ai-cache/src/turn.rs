@@ -35,9 +35,9 @@ pub(crate) enum Flown {
 /// The head of an answer, as others may be told.
 #[derive(Clone, Debug)]
 pub(crate) struct Told {
-    /// The state of the tenant's purges when it was asked for, and what it can be purged by; `None`
-    /// where the store does not answer.
-    pub(crate) since: Option<(Stamp, Tag)>,
+    /// The state of the tenant's purges when it was asked for, as far as it was known where the store
+    /// does not answer, and what it can be purged by.
+    pub(crate) since: (Stamp, Tag),
     /// When the oldest part of it was made, if some of it was stored.
     pub(crate) oldest: Option<UnixMillis>,
     pub(crate) status: StatusCode,
@@ -45,21 +45,20 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    /// Whether it was asked for before a flush of which these tell. Of what was asked for while the
-    /// store did not answer nobody knows, once they are `certain`.
-    fn is_flushed(&self, generations: &Generations, certain: bool) -> bool {
-        self.since
-            .map_or(certain, |(stamp, tag)| generations.judge(stamp, [*ALL, tag]) == Validity::Gone)
+    /// Whether it was asked for before a flush of which these tell.
+    fn is_flushed(&self, generations: &Generations) -> bool {
+        let (stamp, tag) = self.since;
+        generations.judge(stamp, [*ALL, tag]) == Validity::Gone
     }
 }
 
 impl Flown {
     /// Whether it is of no use to who has come after a flush.
-    pub(crate) fn is_flushed(&self, generations: &Generations, certain: bool) -> bool {
+    pub(crate) fn is_flushed(&self, generations: &Generations) -> bool {
         match self {
             Self::Unshared => false,
             Self::Kept(entry, _) => !entry.is_valid(generations),
-            Self::Live(told, _) | Self::Here(told, _) => told.is_flushed(generations, certain),
+            Self::Live(told, _) | Self::Here(told, _) => told.is_flushed(generations),
         }
     }
 }
@@ -103,9 +102,8 @@ pub(crate) async fn share<T>(
             Landed::Value(flown) => {
                 let cache = &settings.cache;
                 let told = cache.generations(name.tenant()).await;
-                let certain = told.is_ok();
                 let generations = told.unwrap_or_else(|_| cache.known(name.tenant()));
-                if !flown.is_flushed(&generations, certain) {
+                if !flown.is_flushed(&generations) {
                     return Share::Flown(flown);
                 }
                 if !std::mem::take(&mut is_plain) {

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -25,6 +25,7 @@ fn of(api: Api, text: &str, keying: &Keying) -> Vec<u8> {
         variant: &Variant::of(&root, stream),
         scope: Scope::default(),
         epoch: 0,
+        terms: b"",
         canonical: &keying.canonical(api, &root),
     };
     identity.bytes(&keying.headers, &HeaderMap::new())
@@ -116,6 +117,33 @@ fn what_is_left_out_can_be_chosen() {
     }
 }
 
+/// What was stored before the operator changed their mind is no answer after it.
+#[test]
+fn other_terms_are_other_answers() {
+    let keying = |change: &dyn Fn(&mut Keying)| {
+        let mut keying = Keying::default();
+        change(&mut keying);
+        keying
+    };
+    let header = |name: &'static str| HeaderName::from_static(name);
+    let mut all = vec![
+        Keying::default().terms(false),
+        Keying::default().terms(true),
+        keying(&|it| it.by_user = true).terms(false),
+        keying(&|it| it.unkeyed.push("a".into())).terms(false),
+        keying(&|it| it.unkeyed.extend(["a".into(), "b".into()])).terms(false),
+        keying(&|it| it.headers.push(header("a"))).terms(false),
+        keying(&|it| it.headers.extend([header("a"), header("b")])).terms(false),
+    ];
+    assert_eq!(all[0], b"", "what everybody has is not said");
+    let turned = keying(&|it| it.unkeyed.extend(["b".into(), "a".into(), "b".into()]));
+    assert_eq!(turned.terms(false), all[4], "their order is of no account");
+    let count = all.len();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), count);
+}
+
 #[test]
 fn a_stream_is_another_answer_and_so_is_one_with_more_in_it() {
     let variant = |body: Value| {
@@ -166,6 +194,7 @@ fn each_part_of_an_identity_tells_it_from_others() {
         variant: &json,
         scope: Scope::default(),
         epoch: 0,
+        terms: b"",
         canonical: b"{}",
     };
     let long = [vec![b'a'; 5000], vec![b'b'; 5000], vec![b'a'; 5001]];
@@ -186,6 +215,7 @@ fn each_part_of_an_identity_tells_it_from_others() {
         Identity { scope: scope(None, Some("")), ..base.clone() },
         Identity { scope: scope(None, Some("u")), ..base.clone() },
         Identity { epoch: 1, ..base.clone() },
+        Identity { terms: b"other", ..base.clone() },
         Identity { canonical: b"{ }", ..base.clone() },
     ];
     identities.extend(long.iter().map(|canonical| Identity { canonical, ..base.clone() }));
@@ -253,7 +283,7 @@ proptest! {
             let identity = Identity {
                 origin: Origin::default(),
                 api: Api::Json, path, query: None, model, variant: &Variant::Json,
-                scope: Scope { credential: None, user: Some(user) }, epoch: 0,
+                scope: Scope { credential: None, user: Some(user) }, epoch: 0, terms: b"",
                 canonical: canonical.as_bytes(),
             };
             identity.bytes(&[], &HeaderMap::new())
