@@ -91,7 +91,9 @@ impl Keying {
         }
         let mut out = vec![u8::from(*by_user), u8::from(take_cut)];
         for names in [unkeyed, more] {
-            names.iter().for_each(|name| part(&mut out, name.as_bytes()));
+            for name in names {
+                part(&mut out, name.as_bytes());
+            }
             part(&mut out, &[]);
         }
         Sha256::digest(&out).to_vec()
