@@ -9,6 +9,7 @@ use proptest::{
     strategy::ValueTree as _,
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
+use tower_keep_core::time::UnixMillis;
 use tower_keep_session::{
     Bounds, Change, Data, Header, How, MemoryStore, PublicId, Record, RedisStore, Save, Saved,
 };
@@ -40,6 +41,7 @@ enum Step {
 #[derive(Clone, Copy, Debug)]
 enum Kinds {
     Create,
+    Continue(u64),
     Write,
     Rotate(u8, bool),
 }
@@ -67,6 +69,9 @@ impl Step {
             Self::Save { to, how, cleared, set, removed, expect, sessions, bytes } => {
                 let how = match how {
                     Kinds::Create => How::Create(ORIGIN),
+                    Kinds::Continue(made) => {
+                        How::Continue { origin: ORIGIN, created: UnixMillis(*made) }
+                    }
                     Kinds::Write => How::Write,
                     Kinds::Rotate(from, anew) => How::Rotate { from: id(*from), anew: *anew },
                 };
@@ -121,6 +126,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     };
     let how = prop_oneof![
         3 => Just(Kinds::Create),
+        1 => prop_oneof![Just(0_u64), Just(u64::MAX)].prop_map(Kinds::Continue),
         6 => Just(Kinds::Write),
         3 => (0..IDS, any::<bool>()).prop_map(|(from, anew)| Kinds::Rotate(from, anew)),
     ];
