@@ -3,13 +3,13 @@
 use std::sync::{Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Response, header};
+use http::Response;
 use tower_keep_core::{CostUnit, LateCost, ResponseBody, WatchBody};
 
 use crate::{
     batch::MAX_VECTORS,
     coding::{Coding, Gunzip},
-    provider::{Api, Asked, Flaw, Usage, Verdict, spent, stream::Stream},
+    provider::{self, Api, Asked, Flaw, Usage, Verdict, spent, stream::Stream},
 };
 
 /// Follows one answer.
@@ -207,15 +207,10 @@ pub(crate) fn metered<R>(
         return answer.map(ResponseBody::inner);
     }
     let most = if api == Api::OpenAiEmbeddings { MAX_VECTORS.max(most) } else { most };
-    let asked = Asked { api, parts: 1, stream: is_stream(answer.headers()), take_cut: false };
+    let asked =
+        Asked { api, parts: 1, stream: provider::is_stream(answer.headers()), take_cut: false };
     let judge = Judge::new(asked, Coding::of(answer.headers()), most, Some(cost)).for_its_cost();
     answer.map(|body| ResponseBody::watched(body, Paying(Mutex::new(judge))))
-}
-
-/// Whether an answer comes as events.
-fn is_stream(headers: &HeaderMap) -> bool {
-    let is = |kind: &HeaderValue| kind.as_bytes().starts_with(b"text/event-stream");
-    headers.get(header::CONTENT_TYPE).is_some_and(is)
 }
 
 /// Follows an answer that is not stored, for what it costs.

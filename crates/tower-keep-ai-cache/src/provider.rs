@@ -156,8 +156,7 @@ impl Asked {
 
     /// Whether an answer with these fields is of the kind that was asked for.
     pub(crate) fn is_shape_of(&self, answer: &HeaderMap) -> bool {
-        let expected = if self.stream { "text/event-stream" } else { "application/json" };
-        media_type(answer).is_some_and(|found| found.eq_ignore_ascii_case(expected))
+        if self.stream { is_stream(answer) } else { is_of(answer, "application/json") }
     }
 
     /// What an answer is that did not come as a stream.
@@ -204,6 +203,15 @@ fn count(request: &Node<'_>) -> Option<usize> {
 fn read<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Flaw> {
     serde_json::from_slice(text)
         .map_err(|error| if error.is_eof() { Flaw::Truncated } else { Flaw::Malformed })
+}
+
+/// Whether an answer comes as events.
+pub(crate) fn is_stream(answer: &HeaderMap) -> bool {
+    is_of(answer, "text/event-stream")
+}
+
+fn is_of(answer: &HeaderMap, kind: &str) -> bool {
+    media_type(answer).is_some_and(|found| found.eq_ignore_ascii_case(kind))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::{
     AiCacheOutcome, AiCacheStatus, BypassReason,
     entry::{Entry, Kept},
     outcome::count_saved,
-    sse,
+    provider, sse,
     turn::Told,
 };
 
@@ -65,7 +65,7 @@ pub(crate) fn stored<R>(
     cut_events: bool,
 ) -> Option<Response<ResponseBody<R>>> {
     let Kept::Answer { status, headers } = &entry.kept else { return None };
-    let events = cut_events && headers.get(header::CONTENT_TYPE).is_some_and(is_stream);
+    let events = cut_events && provider::is_stream(headers);
     let mut answer = Response::new(if events {
         ResponseBody::cut(entry.body.clone(), sse::event_end)
     } else {
@@ -78,10 +78,6 @@ pub(crate) fn stored<R>(
         ..AiCacheOutcome::new(AiCacheStatus::Hit)
     };
     Some(aged(answer, outcome, entry.about.age(now), entry.about.ttl(now)))
-}
-
-fn is_stream(content_type: &HeaderValue) -> bool {
-    content_type.as_bytes().starts_with(b"text/event-stream")
 }
 
 /// Answers with what was put together from vectors. `age` is that of the oldest, and for how many

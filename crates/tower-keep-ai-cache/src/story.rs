@@ -1,6 +1,6 @@
 //! The story of a request that is understood; plumbing only.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response, request::Parts};
@@ -14,7 +14,7 @@ use tower_service::Service;
 use crate::{
     AiCacheOutcome, AiCacheStatus, Api, BypassReason, TtlClass,
     entry::Entry,
-    fetch::{Fetch, detached},
+    fetch::Fetch,
     intake::{self, Intake},
     judge,
     provider::Usage,
@@ -138,12 +138,13 @@ impl<S> Story<S> {
         R: AnswerBody,
     {
         let (cache, name) = (&self.settings.cache, &question.name);
-        let mut found = look_up(cache, name).await;
+        let mut found = made_room(cache, name, cache.get(name).await).await;
         if let Ok(Found { lease: Lease::Theirs, .. }) = found
             && lead.leader.is_some()
             && !lead.after_a_flush
         {
-            found = wait(cache, name, self.settings.patience).await;
+            found = cache.wait(name, self.settings.patience).await;
+            found = made_room(cache, name, found).await;
         }
         let Ok(found) = found else {
             let outcome = AiCacheOutcome::bypass(BypassReason::Store);
@@ -226,35 +227,16 @@ impl<S> Story<S> {
     }
 }
 
-/// Looks it up, and with it asks for the right to make it where processes take turns. Who gets that
-/// and has gone away meanwhile gives it back.
-async fn look_up(cache: &Cache<Entry>, name: &Name) -> Result<Found<Entry>, StoreError> {
-    if cache.lease().is_none() {
-        return cache.get(name).await;
-    }
-    let (cache, name) = (cache.clone(), name.clone());
-    detached(|tell| async move {
-        let found = match cache.get(&name).await {
-            // What was flushed makes room.
-            Ok(found) if !is_valid(&found) => Ok(cache.claim(&name, found).await),
-            told => told,
-        };
-        if let Err(Ok(Found { lease: Lease::Ours(token), .. })) = tell.send(found) {
-            drop(cache.release(&name, token).await);
-        }
-    })
-    .await
-}
-
-/// Waits for what another process asks for. What that has asked for before a flush makes room.
-async fn wait(
+/// What was found, if it is of use; else with the right to make it anew, if there is one to be had:
+/// what was flushed makes room.
+async fn made_room(
     cache: &Cache<Entry>,
     name: &Name,
-    patience: Duration,
+    found: Result<Found<Entry>, StoreError>,
 ) -> Result<Found<Entry>, StoreError> {
-    match cache.wait(name, patience).await {
+    match found {
         Ok(found) if !is_valid(&found) => Ok(cache.claim(name, found).await),
-        told => told,
+        found => found,
     }
 }
 

@@ -167,9 +167,7 @@ pub struct CacheKey<'a> {
 impl CacheKey<'_> {
     /// The key.
     pub fn spell(&self) -> String {
-        let mut key = String::with_capacity(64);
-        key.push_str("cache:");
-        push_tenant(&mut key, self.tenant);
+        let mut key = begun("cache", self.tenant);
         key.push(':');
         push_id(&mut key, self.kind);
         key.push(':');
@@ -200,9 +198,7 @@ pub struct QueryKey<'a> {
 impl QueryKey<'_> {
     /// The key.
     pub fn spell(self) -> String {
-        let mut key = String::with_capacity(64);
-        key.push_str("query:");
-        push_tenant(&mut key, self.tenant);
+        let mut key = begun("query", self.tenant);
         key.push(':');
         push_hex(&mut key, &self.hash);
         key
@@ -233,9 +229,7 @@ pub struct AiKey<'a> {
 impl AiKey<'_> {
     /// The key.
     pub fn spell(self) -> String {
-        let mut key = String::with_capacity(64);
-        key.push_str("ai:");
-        push_tenant(&mut key, self.tenant);
+        let mut key = begun("ai", self.tenant);
         key.push(':');
         if self.model.is_empty() {
             key.push_str("~none");
@@ -271,9 +265,7 @@ pub struct NamedKey<'a> {
 impl NamedKey<'_> {
     /// The key.
     pub fn spell(self) -> String {
-        let mut key = String::with_capacity(64);
-        key.push_str("cache:");
-        push_tenant(&mut key, self.tenant);
+        let mut key = begun("cache", self.tenant);
         key.push(':');
         push_id(&mut key, self.kind);
         key.push(':');
@@ -301,9 +293,7 @@ pub struct GenerationsKey<'a> {
 impl GenerationsKey<'_> {
     /// The key.
     pub fn spell(self) -> String {
-        let mut key = String::with_capacity(48);
-        key.push_str("cache:");
-        push_tenant(&mut key, self.tenant);
+        let mut key = begun("cache", self.tenant);
         key.push_str(":~gen");
         key
     }
@@ -321,9 +311,7 @@ pub enum Holder<'a> {
 impl SessionKey<'_> {
     /// The key as text. It is the only one that a command touches, so it needs no hash tag.
     pub fn spell(&self) -> String {
-        let mut key = String::with_capacity(64);
-        key.push_str("session:");
-        push_tenant(&mut key, self.tenant);
+        let mut key = begun("session", self.tenant);
         key.push(':');
         match self.holder {
             Holder::User(user) => push_id(&mut key, user.as_str()),
@@ -381,6 +369,15 @@ fn caller(tenant: &TenantId, user: UserPart<'_>, tagged: bool) -> String {
         UserPart::Address(address) => push_address(&mut key, address),
         UserPart::Unidentified => key.push_str("~none"),
     }
+    key
+}
+
+/// The beginning of a key: its area, and whose it is.
+fn begun(area: &str, tenant: &TenantId) -> String {
+    let mut key = String::with_capacity(64);
+    key.push_str(area);
+    key.push(':');
+    push_tenant(&mut key, tenant);
     key
 }
 

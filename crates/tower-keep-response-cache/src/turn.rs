@@ -284,19 +284,14 @@ impl View {
         let cache = &self.settings.cache;
         let apart = match cache.peek(&name) {
             Some(apart) => Some(apart),
-            None => cache.get(&name).await.ok(),
+            // It is made together with the page.
+            None => cache.look(&name).await.ok(),
         };
         let mut look = Look::Ask(None, Forward::VaryMiss);
-        if let Some(apart) = apart {
-            if let Lease::Ours(lease) = apart.lease {
-                // It is made together with the page. Is seen through although nobody waits for it.
-                drop(cache.release(&name, lease));
-            }
-            if apart.value.is_some() {
-                let there = self.look(&Found { value: apart.value, ..found.clone() });
-                if !matches!(there, Look::Ask(None | Some(Old::Variants(_)), _) | Look::Apart(_)) {
-                    look = there;
-                }
+        if let Some(value) = apart.and_then(|apart| apart.value) {
+            let there = self.look(&Found { value: Some(value), ..found.clone() });
+            if !matches!(there, Look::Ask(None | Some(Old::Variants(_)), _) | Look::Apart(_)) {
+                look = there;
             }
         }
         Known { found, look }

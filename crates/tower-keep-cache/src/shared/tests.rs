@@ -5,6 +5,7 @@ mod races;
 
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tower_keep_core::time::UnixMillis;
 
 use self::fake::{Fake, Server};
@@ -79,6 +80,12 @@ impl Process {
 
     async fn get(&self, name: &Name) -> Option<(String, Validity)> {
         judged(&self.cache.get(name).await.unwrap())
+    }
+
+    /// The same in a task of its own.
+    fn reads(&self) -> JoinHandle<Option<(String, Validity)>> {
+        let cache = self.cache.clone();
+        tokio::spawn(async move { judged(&cache.get(&name()).await.unwrap()) })
     }
 
     /// `None` if nothing near may be used.

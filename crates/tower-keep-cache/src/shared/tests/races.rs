@@ -10,10 +10,7 @@ async fn what_was_on_its_way_when_it_was_purged_is_not_used() {
     let process = Process::new(&server);
     process.fill(&name(), "a").await;
     process.fake.wire.delay();
-    let reading = tokio::spawn({
-        let cache = process.cache.clone();
-        async move { judged(&cache.get(&name()).await.unwrap()) }
-    });
+    let reading = process.reads();
     yield_now().await;
     // Its answer was made, and is on its way.
     process.fake.wire.trips();
@@ -78,10 +75,7 @@ async fn what_was_on_its_way_when_it_was_removed_is_not_kept() {
     let (process, other) = (Process::new(&server), Process::new(&server));
     other.fill(&name(), "a").await;
     process.fake.wire.delay();
-    let reading = tokio::spawn({
-        let cache = process.cache.clone();
-        async move { judged(&cache.get(&name()).await.unwrap()) }
-    });
+    let reading = process.reads();
     yield_now().await;
     other.cache.remove(&name()).await.unwrap();
     process.fake.wire.release(1);
@@ -95,10 +89,7 @@ async fn what_was_on_its_way_across_a_gap_is_not_kept() {
     let (process, other) = (Process::new(&server), Process::new(&server));
     other.fill(&name(), "a").await;
     process.fake.wire.delay();
-    let reading = tokio::spawn({
-        let cache = process.cache.clone();
-        async move { judged(&cache.get(&name()).await.unwrap()) }
-    });
+    let reading = process.reads();
     yield_now().await;
     process.fake.wire.set_live(false);
     other.cache.remove(&name()).await.unwrap();
@@ -129,10 +120,7 @@ async fn what_was_put_meanwhile_is_newer_than_what_was_on_its_way() {
     process.fill(&name(), "old").await;
     let stamp = process.cache.generations(&tenant()).await.unwrap().stamp();
     process.fake.wire.delay();
-    let reading = tokio::spawn({
-        let cache = process.cache.clone();
-        async move { judged(&cache.get(&name()).await.unwrap()) }
-    });
+    let reading = process.reads();
     yield_now().await;
     let page = Page { stamp, body: Bytes::from_static(b"new") };
     let putting = process.cache.put(&name(), Arc::new(page), MINUTE);
