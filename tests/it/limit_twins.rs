@@ -23,6 +23,8 @@ const RULES: [&str; 3] = ["a", "b", "c"];
 macro_rules! script {
     ($file:literal) => {
         concat!(
+            include_str!("../../crates/tower-keep-rate-limit/src/algorithm/common.lua"),
+            "\n",
             include_str!("../../crates/tower-keep-rate-limit/src/algorithm/fixed_window.lua"),
             include_str!("../../crates/tower-keep-rate-limit/src/algorithm/sliding_window.lua"),
             include_str!("../../crates/tower-keep-rate-limit/src/algorithm/gcra.lua"),

@@ -12,40 +12,62 @@
 -- for n ms more. A wait is 0 where the cost fitted, and -1 where it never will.
 --
 -- A denial consumes nothing and extends nothing, but gives a counter that lost its expiry a new
--- one, so that nobody is locked out for ever. Counters are written at the end, each once.
+-- one, so that nobody is locked out for ever. A counter that several checks ask about is read once
+-- and written once, at the end.
+
+local pack, unpacked = struct.pack, struct.unpack
 
 local clock = redis.call('TIME')
 local now_us = clock[1] * 1000000 + clock[2]
-local now = math.floor(now_us / 1000)
-local values = redis.call('MGET', unpack(KEYS))
-local texts, lives = {}, {} -- by key, what is to be written
+local now = floor(now_us / 1000)
+local values = call('MGET', unpack(KEYS))
+local seen = {} -- by key, the limit as it stands by now
+local limits = {} -- of one check
 local reply, key = {}, 0
+
+-- Writes what has changed, and answers it.
+local function write(name, limit)
+  local text, life = limit.by.spell(limit, now, now_us)
+  if limit.changed then
+    call('SET', name, text, 'PX', format('%.0f', max(life, 1)))
+  elseif limit.value and call('PTTL', name) == -1 then
+    call('PEXPIRE', name, format('%.0f', life))
+  end
+  return text
+end
 
 for nth, check in ipairs(ARGV) do
   local count, blocks = string.byte(check, 1, 2)
-  local limits, allowed, blocked, place = {}, true, 0, 3
+  local allowed, blocked, place = true, 0, 3
   for i = 1, count do
     local name = KEYS[key + i]
     local kind, quota, window, life, cost
-    kind, quota, window, life, cost, place = struct.unpack('>c1dddd', check, place)
-    local by = of(string.lower(kind))
-    local limit = {
-      by = by, name = name, value = texts[name] or values[key + i], quota = quota, window = window,
-      life = life, cost = cost, wait = 0, count = 0, start = 0, stale = false,
-    }
-    by.at(limit, name, limit.value, now, now_us)
-    if cost > quota and cost > 0 then
-      limit.wait = -1
-    elseif cost > 0 then
-      limit.wait = by.wait(limit, now)
+    kind, quota, window, life, cost, place = unpacked('>c1dddd', check, place)
+    local limit = seen[name]
+    if
+      not limit or limit.kind ~= kind or limit.quota ~= quota or limit.window ~= window
+      or limit.life ~= life
+    then
+      local value = values[key + i]
+      -- Asked about by other terms before, it is as they left it.
+      if limit then value = limit.changed and write(name, limit) or limit.value end
+      local by = of(kind)
+      limit = {
+        by = by, kind = kind, quota = quota, window = window, life = life, value = value, cost = 0,
+        wait = 0, count = 0, start = 0, changed = false,
+      }
+      seen[name] = limit
+      limit.changed = by.at(limit, name, value, now, now_us) or false
     end
+    local wait = 0
+    if cost > 0 then wait = cost > quota and -1 or limit.by.wait(limit, cost, now) end
     -- A letter in lower case.
-    if limit.wait ~= 0 and kind > 'Z' then allowed = false end
-    limits[i] = limit
+    if wait ~= 0 and kind > 'Z' then allowed = false end
+    limits[i], limit.cost, limit.wait = limit, cost, wait
   end
   for i = key + count + 1, key + count + blocks do
-    local ends = values[i] and string.match(values[i], '^%d+$')
-    if ends then blocked = math.max(blocked, math.min(tonumber(ends) - now, MAX_COUNT)) end
+    local ends = values[i] and match(values[i], '^%d+$')
+    if ends then blocked = max(blocked, min(tonumber(ends) - now, MAX_COUNT)) end
   end
   key = key + count + blocks
 
@@ -55,24 +77,19 @@ for nth, check in ipairs(ARGV) do
   elseif allowed then
     code = 1
   end
-  local said = struct.pack('>dd', code, now)
-  for _, limit in ipairs(limits) do
-    local by, name = limit.by, limit.name
-    local counted = allowed and limit.wait == 0 and limit.cost > 0
-    if counted then by.add(limit, limit.cost) end
-    if counted or limit.stale then
-      texts[name], lives[name] = by.spell(limit, now, now_us)
-    elseif limit.value and not texts[name] and redis.call('PTTL', name) == -1 then
-      local _, life = by.spell(limit, now, now_us)
-      redis.call('PEXPIRE', name, string.format('%.0f', life))
+  local said = pack('>dd', code, now)
+  for i = 1, count do
+    local limit = limits[i]
+    local by, wait, cost = limit.by, limit.wait, limit.cost
+    if allowed and wait == 0 and cost > 0 then
+      by.add(limit, cost)
+      limit.changed = true
     end
     local remaining, resets = by.tell(limit, now)
-    said = said .. struct.pack('>ddd', remaining, resets, limit.wait)
+    said = said .. pack('>ddd', remaining, resets, wait)
   end
   reply[nth] = said
 end
 
-for name, text in pairs(texts) do
-  redis.call('SET', name, text, 'PX', string.format('%.0f', math.max(lives[name], 1)))
-end
+for name, limit in pairs(seen) do write(name, limit) end
 return table.concat(reply)

@@ -28,6 +28,8 @@ use crate::{
 macro_rules! script {
     ($file:literal) => {
         Script::new(concat!(
+            include_str!("algorithm/common.lua"),
+            "\n",
             include_str!("algorithm/fixed_window.lua"),
             "\n",
             include_str!("algorithm/sliding_window.lua"),

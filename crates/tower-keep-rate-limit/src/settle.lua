@@ -8,8 +8,8 @@
 
 local clock = redis.call('TIME')
 local now_us = clock[1] * 1000000 + clock[2]
-local now = math.floor(now_us / 1000)
-local values = redis.call('MGET', unpack(KEYS))
+local now = floor(now_us / 1000)
+local values = call('MGET', unpack(KEYS))
 local changed = 0
 
 for i, key in ipairs(KEYS) do
@@ -17,7 +17,7 @@ for i, key in ipairs(KEYS) do
   local by = of(ARGV[a - 5])
   local limit = {
     quota = tonumber(ARGV[a - 4]), window = tonumber(ARGV[a - 3]),
-    life = tonumber(ARGV[a - 2]), stale = false,
+    life = tonumber(ARGV[a - 2]),
   }
   local difference, window = tonumber(ARGV[a - 1]), tonumber(ARGV[a])
   local value = values[i]
@@ -25,12 +25,12 @@ for i, key in ipairs(KEYS) do
   local same = value and limit.start == window
   if limit.burst then
     local counts = difference > 0 and limit.most_owed or limit.burst
-    same = math.max(now - window, 0) * 1000 < counts
+    same = max(now - window, 0) * 1000 < counts
   end
   if same then
     by.add(limit, difference)
     local text, life = by.spell(limit, now, now_us)
-    redis.call('SET', key, text, 'PX', string.format('%.0f', life))
+    call('SET', key, text, 'PX', format('%.0f', life))
     changed = changed + 1
   end
 end

@@ -4,27 +4,27 @@
 -- expiry. A bare integer is somebody's own INCR: its expiry tells where its window ends. Whatever
 -- else stands under the key counts as nothing.
 
-local MAX_COUNT = 9007199254740991 -- 2^53 - 1, the last integer that a double holds exactly
-
 local function fixed_window()
-  -- Reads what `limit` stands at into it: count, start, stale.
+  -- Reads what `limit` stands at into it: count, start.
   local function at(limit, key, value, now)
     limit.count, limit.start = 0, now
     if not value then return end
     local length = limit.window
-    local count, start = string.match(value, '^(%d+) (%d+)$')
+    local count, start = match(value, '^(%d+) (%d+)$')
     if count then
-      count, start = math.min(tonumber(count), MAX_COUNT), tonumber(start)
+      count, start = min(tonumber(count), MAX_COUNT), tonumber(start)
       if start > now then
-        limit.count, limit.stale = count, true
+        limit.count = count
+        return true
       elseif now - start < length then
         limit.count, limit.start = count, start
       end
-    elseif string.match(value, '^%d+$') then
-      count = math.min(tonumber(value), MAX_COUNT)
-      local expiry = redis.call('PTTL', key)
+    elseif match(value, '^%d+$') then
+      count = min(tonumber(value), MAX_COUNT)
+      local expiry = call('PTTL', key)
       if expiry == -1 or expiry > length then
-        limit.count, limit.stale = count, true
+        limit.count = count
+        return true
       elseif expiry > 0 then
         -- In its last millisecond a key is still there, with nothing left to wait for.
         limit.count, limit.start = count, now - (length - expiry)
@@ -32,22 +32,22 @@ local function fixed_window()
     end
   end
 
-  local function wait(limit, now)
-    return limit.count + limit.cost > limit.quota and limit.start + limit.window - now or 0
+  local function wait(limit, cost, now)
+    return limit.count + cost > limit.quota and limit.start + limit.window - now or 0
   end
 
   -- Adds to the count, or takes from it; never below nothing.
   local function add(limit, number)
-    limit.count = math.max(0, math.min(limit.count + number, MAX_COUNT))
+    limit.count = max(0, min(limit.count + number, MAX_COUNT))
   end
 
   -- What is kept, and for how many ms at least.
   local function spell(limit, now)
-    return string.format('%.0f %.0f', limit.count, limit.start), limit.life - (now - limit.start)
+    return format('%.0f %.0f', limit.count, limit.start), limit.life - (now - limit.start)
   end
 
   local function tell(limit, now)
-    return math.max(limit.quota - limit.count, 0), limit.start + limit.window - now
+    return max(limit.quota - limit.count, 0), limit.start + limit.window - now
   end
 
   return { at = at, wait = wait, add = add, spell = spell, tell = tell }
