@@ -1,6 +1,6 @@
 //! Cached responses under load: what a hit costs the server, and how many it answers. In memory
 //! beside axum-response-cache, which looks at no field of a response; on Redis beside a `GET`
-//! written by hand.
+//! written by hand, and beside tower-http-cache.
 //!
 //! Each server is a process of its own, this very program with `--serve`; so is Redis. All servers
 //! take turns within one run, and right before and after each the bare one is measured: what is
@@ -11,13 +11,19 @@
 //! `--rounds N`, `--millis N`, `--bytes N` for the length of a body, `--only NAME` for one server
 //! beside the bare one.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    pin::Pin,
+    sync::{Mutex, OnceLock},
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
-    Router,
+    BoxError, Router,
     body::Body,
+    error_handling::HandleErrorLayer,
     extract::{Request, State},
-    http::header,
+    http::{StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::get,
@@ -28,6 +34,9 @@ use fred::{
     prelude::{Client, ClientLike as _, Config, Expiration, KeysInterface as _},
     types::config::ReconnectPolicy,
 };
+use http_body::{Frame, SizeHint};
+use tower::ServiceBuilder;
+use tower_http_cache::prelude::{CacheLayer as TheirLayer, RedisBackend};
 use tower_keep_bench::{
     argument,
     servers::{Process, Server, against, answers, free_port, measure, report},
@@ -36,10 +45,11 @@ use tower_keep_redis::{Connection, RedisConfig, SharedBus};
 use tower_keep_response_cache::{CacheBuilder, ResponseCacheLayer};
 
 /// Each with the one it is compared with. The bare one is measured beside all.
-const SERVERS: [(&str, &str); 5] = [
+const SERVERS: [(&str, &str); 6] = [
     ("axum-response-cache", "bare"),
     ("tower-keep, memory", "axum-response-cache"),
     ("GET by hand", "bare"),
+    ("tower-http-cache, Redis", "bare"),
     ("tower-keep, Redis", "GET by hand"),
     ("tower-keep, Redis and near", "bare"),
 ];
@@ -91,6 +101,7 @@ fn bars(servers: &[Server]) {
         ("tower-keep, memory", "axum-response-cache", Some(1.0), None),
         ("tower-keep, memory", "bare", Some(1.05), None),
         ("tower-keep, Redis", "GET by hand", None, Some(0.95)),
+        ("tower-keep, Redis", "tower-http-cache, Redis", None, Some(1.15)),
     ] {
         let of = |of| against(servers, own, peer, of);
         println!(
@@ -134,6 +145,21 @@ async fn serve(name: &str, port: u16, redis: u16) {
             client.init().await.unwrap();
             items.layer(middleware::from_fn_with_state(client, by_hand))
         }
+        "tower-http-cache, Redis" => {
+            let client = redis::Client::open(format!("redis://127.0.0.1:{redis}")).unwrap();
+            let backend = RedisBackend::new(client.get_connection_manager().await.unwrap());
+            let layer = TheirLayer::builder(backend).ttl(Duration::from_secs(3600)).build();
+            let failed =
+                async |error: BoxError| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
+            // It takes no body that is not `Sync`.
+            let sync = |answer: Response| answer.map(|body| SyncBody(Mutex::new(body)));
+            items.layer(
+                ServiceBuilder::new()
+                    .layer(HandleErrorLayer::new(failed))
+                    .layer(layer)
+                    .map_response(sync),
+            )
+        }
         "tower-keep, Redis" => items.layer(ours(redis, |cache| cache.near(false)).await),
         "tower-keep, Redis and near" => items.layer(ours(redis, |cache| cache).await),
         other => panic!("no server is called {other}"),
@@ -154,6 +180,29 @@ async fn ours(port: u16, change: impl FnOnce(CacheBuilder) -> CacheBuilder) -> R
     let builder =
         ResponseCacheLayer::builder().store(|cache| change(cache.redis(&connection, Some(&bus))));
     builder.build().unwrap()
+}
+
+/// A body that may be looked at from several threads.
+struct SyncBody(Mutex<Body>);
+
+impl http_body::Body for SyncBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(self.0.get_mut().unwrap()).poll_frame(cx)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.lock().unwrap().size_hint()
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.lock().unwrap().is_end_stream()
+    }
 }
 
 /// The body alone, without a word about its head.
