@@ -11,6 +11,10 @@ use crate::{ForwardingHeader, PeerAddr, TrustedProxies};
 pub fn client_address(data: &[u8]) {
     let mut lines = data.splitn(2, |byte| *byte == b'\n');
     let (left, right) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    // What is no line of a header never comes this far.
+    if HeaderValue::from_bytes(left).is_err() {
+        return;
+    }
     let Ok(proxies) = "10.0.0.0/8, fd00::/8".parse::<TrustedProxies>() else { return };
     for header in [ForwardingHeader::XForwardedFor, ForwardingHeader::Forwarded] {
         let proxies = proxies.clone().with_header(header);

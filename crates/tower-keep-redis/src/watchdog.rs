@@ -25,6 +25,8 @@ const SILENCE: Duration = Duration::from_millis(600);
 /// How often the spares are looked at, and how often all is when there is nothing to do.
 const LOOK: Duration = Duration::from_millis(50);
 const GLANCE: Duration = Duration::from_secs(1);
+/// How many spares there are at most.
+const MOST: usize = 5;
 /// How long an answer is waited for at first, before others have their turn.
 const TURN: Duration = Duration::from_secs(1);
 
@@ -104,9 +106,12 @@ struct Spares {
 impl Spares {
     fn begin(shared: &Shared, need: Need, now: Instant) -> Self {
         let Some(blueprint) = &shared.blueprint else { return Self::default() };
-        let hasty = if need == Need::Relief { None } else { blueprint.hasty() };
+        // Each begins with another sentinel, and of those all but one may be silent.
+        let sentinels = shared.config.deployment.sentinel().map_or(0, |_| shared.config.hosts.len());
+        let more = if need == Need::Relief { 0 } else { sentinels.clamp(2, MOST) - 1 };
+        let hasty = (0..more).filter_map(|_| blueprint.hasty());
         // The settings were good once: they still are.
-        let built = hasty.into_iter().chain([blueprint.patient()]);
+        let built = hasty.chain([blueprint.patient()]);
         let sets: Vec<_> = built.filter_map(Result::ok).map(Arc::new).collect();
         for set in &sets {
             set.connect(Handle::current());
