@@ -252,8 +252,8 @@ impl Rule {
     }
 
     /// Counts requests whose path matches one of these patterns only: `/login`, `/users/{id}`,
-    /// `/api/{*rest}`. They are compared with the path as it was asked, percent-encoding undone;
-    /// a `/` more at the end is another path.
+    /// `/api/{*rest}`. They are compared with the path as it was asked, and with the percent-encoding
+    /// undone, where `%2F` may be a slash or not; a `/` more at the end is another path.
     pub fn paths<P: Into<String>>(mut self, patterns: impl IntoIterator<Item = P>) -> Self {
         self.filter.paths(patterns);
         self
