@@ -1,6 +1,6 @@
 //! Who is let in uncounted, and who is not let in at all.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, net::IpAddr};
 
 use ipnet::IpNet;
 use tower_keep_core::{ClientAddr, ConfigError, TenantId, UserId};
@@ -49,20 +49,26 @@ impl AccessList {
 
     /// And every client address of this network, or this one address: `192.0.2.7`,
     /// `2001:db8::/32`. Addresses are those behind the trusted proxies; of IPv6 the first 64 bits
-    /// are looked at. What is no network is told by `build`.
+    /// are looked at. A network of IPv4 addresses in IPv6 clothes (`::ffff:192.0.2.0/120`) is the
+    /// IPv4 network. What is no network is told by `build`.
     #[must_use]
     pub fn network(mut self, network: &str) -> Self {
-        let address = || network.parse().ok().map(|ip: std::net::IpAddr| IpNet::from(ip));
-        match network.parse().ok().or_else(address) {
-            Some(network) => self.networks.push(network),
-            None => self.problems.push(network.escape_debug().to_string()),
-        }
+        let address = || network.parse().ok().map(|ip: IpAddr| IpNet::from(ip));
+        let problem = match network.parse().ok().or_else(address).map(canonical) {
+            Some(Some(network)) => {
+                self.networks.push(network);
+                return self;
+            }
+            Some(None) => "is wider than all of IPv4, which begins at `::ffff:0:0/96`",
+            None => "is neither an address nor a network",
+        };
+        self.problems.push(format!("`{}` {problem}", network.escape_debug()));
         self
     }
 
     pub(crate) fn validate(&self, name: &str, error: &mut ConfigError) {
         for problem in &self.problems {
-            error.push(name, format!("`{problem}` is neither an address nor a network"));
+            error.push(name, problem.as_str());
         }
     }
 
@@ -80,7 +86,7 @@ impl AccessList {
         };
         // An IPv6 client is its whole /64.
         let within = |network: &IpNet| match (network, subject.address().map(ClientAddr::ip)) {
-            (IpNet::V6(network), Some(std::net::IpAddr::V6(ip))) => {
+            (IpNet::V6(network), Some(IpAddr::V6(ip))) => {
                 let bits = u32::from(network.prefix_len()).min(64);
                 let mask = u128::MAX.checked_shl(128 - bits).unwrap_or_default();
                 (network.network().to_bits() ^ ip.to_bits()) & mask == 0
@@ -91,6 +97,17 @@ impl AccessList {
         self.tenants.contains(subject.tenant())
             || subject.user().is_some_and(has_user)
             || self.networks.iter().any(within)
+    }
+}
+
+/// The network in the form in which clients' addresses come; `None` for one that begins within IPv4
+/// in IPv6 clothes and is wider than that: it would match nobody of IPv4.
+fn canonical(network: IpNet) -> Option<IpNet> {
+    match network.addr().to_canonical() {
+        IpAddr::V4(ip) if network.addr().is_ipv6() => {
+            IpNet::new(ip.into(), network.prefix_len().checked_sub(96)?).ok()
+        }
+        _ => Some(network),
     }
 }
 
@@ -119,11 +136,19 @@ mod tests {
             .network("192.0.2.0/24")
             .network("198.51.100.9")
             .network("2001:db8:1:2::/64")
-            .network("2001:db8:9::7");
+            .network("2001:db8:9::7")
+            .network("::ffff:203.0.113.64/122")
+            .network("::ffff:203.0.113.7");
         for (tenant, user, ip, expected) in [
             ("ops", "1", "203.0.113.1", true),
             ("acme", "7", "203.0.113.1", true),
             ("other", "7", "203.0.113.1", false),
+            ("acme", "8", "203.0.113.65", true),
+            ("acme", "8", "::ffff:203.0.113.127", true),
+            ("acme", "8", "203.0.113.128", false),
+            ("acme", "8", "203.0.113.7", true),
+            ("acme", "8", "203.0.113.8", false),
+            ("acme", "8", "::1", false),
             ("acme", "8", "192.0.2.200", true),
             ("acme", "8", "::ffff:192.0.2.200", true),
             ("acme", "8", "198.51.100.9", true),
@@ -144,6 +169,15 @@ mod tests {
         let mut error = ConfigError::default();
         list.clone().network("10.0.0.0/33").network("x").validate("deny", &mut error);
         assert_eq!(error.problems().len(), 2);
+        let of = |network| {
+            let mut error = ConfigError::default();
+            AccessList::new().network(network).validate("deny", &mut error);
+            error.problems().len()
+        };
+        assert_eq!(of("::ffff:0:0/96"), 0, "all of IPv4");
+        assert_eq!(of("::ffff:0:0/95"), 1, "half IPv4, and half nothing that comes");
+        assert_eq!(of("::ffff:192.0.2.0/24"), 1, "a length of IPv4 on an address of IPv6");
+        assert_eq!(of("::/0"), 0, "all of IPv6");
         assert!(AccessList::new().is_empty() && !list.is_empty());
     }
 }
