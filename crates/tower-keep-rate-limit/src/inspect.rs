@@ -134,7 +134,8 @@ impl RateLimits {
     /// no rule counts, and an address's only for requests that claim no user: whoever may make up
     /// users has to be blocked in front of what verifies them.
     ///
-    /// While the store fails, a block holds in the process that made it.
+    /// While the store fails, a block holds in the process that made it. In memory up to 100,000
+    /// hold at once; of more, the one that would end soonest is forgotten.
     ///
     /// # Errors
     ///
