@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use tower_keep_core::ConfigError;
+use tower_keep_core::{ConfigError, CostUnit};
 
 use crate::{
     algorithm::Algorithm,
@@ -15,9 +15,9 @@ use crate::{
 /// The rules of all layers on one store, by name.
 ///
 /// A rule's counters are found by its name and scope. Two layers that give the same name to
-/// rules of the same scope with different windows or algorithms would end each other's windows, so the second
-/// one is refused. Rules of the same name, scope and window count together; their limits may
-/// differ.
+/// rules of the same scope with different windows or algorithms would end each other's windows, and
+/// with different units of a late cost would add up what is not alike, so the second one is refused.
+/// Rules of the same name, scope, window and unit count together; their limits may differ.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -45,19 +45,30 @@ struct Taken {
     scope: Scope,
     algorithm: Algorithm,
     window_ms: u64,
+    /// What it counts in, if that is known late.
+    late: Option<CostUnit>,
     /// How many rules do.
     rules: usize,
 }
 
 impl Taken {
     fn by(rule: &Rule) -> Self {
-        let (scope, algorithm) = (rule.scope, rule.algorithm);
-        Self { scope, algorithm, window_ms: rule.window_ms(), rules: 1 }
+        let Rule { scope, algorithm, late, .. } = *rule;
+        Self { scope, algorithm, window_ms: rule.window_ms(), late, rules: 1 }
     }
 
     /// Whether both count in the same way.
     fn is_like(&self, other: &Self) -> bool {
-        self.algorithm == other.algorithm && self.window_ms == other.window_ms
+        self.algorithm == other.algorithm
+            && self.window_ms == other.window_ms
+            && self.late == other.late
+    }
+}
+
+impl Taken {
+    fn in_words(&self) -> String {
+        let unit = self.late.map_or("requests", CostUnit::name);
+        format!("its window is {} ms of {unit} ({:?})", self.window_ms, self.algorithm)
     }
 }
 
@@ -83,9 +94,9 @@ impl RuleNames {
             if let Some(other) = uses.iter().filter(shares).find(|it| !it.is_like(&by)) {
                 let message = format!(
                     "another layer on the same store has a rule of this name, which counts in \
-                     another way: its window is {} ms ({:?}), not {} ms ({:?}): give one of them \
-                     another name",
-                    other.window_ms, other.algorithm, by.window_ms, by.algorithm
+                     another way: {}, not {}: give one of them another name",
+                    other.in_words(),
+                    by.in_words()
                 );
                 error.push(format!("rule `{}`", rule.name()), message);
             }
@@ -127,6 +138,12 @@ mod tests {
         assert!(take(Rule::per_user(1, minute)), "what was refused took nothing");
         let sliding = Rule::per_user(1, minute).algorithm(Algorithm::SlidingWindow);
         assert!(!take(sliding), "its counters are others");
+        let late = |unit| Rule::per_user(1, minute).late(unit);
+        assert!(!take(late(CostUnit::TOKENS)), "tokens are not requests");
+        assert!(take(late(CostUnit::TOKENS).named("tokens")));
+        assert!(take(late(CostUnit::TOKENS).named("tokens")));
+        assert!(!take(late(CostUnit::BYTES).named("tokens")));
+        assert!(!take(Rule::per_user(1, minute).named("tokens")));
     }
 
     #[test]
