@@ -243,7 +243,8 @@ impl RateLimitLayerBuilder {
     }
 
     /// Refuses these callers with 403 (`PERMISSION_DENIED` over gRPC), whatever their limits
-    /// (default: nobody). Who is on both lists is refused.
+    /// (default: nobody), also where the request is one that is [skipped](Self::skip). Who is on
+    /// both lists is refused.
     pub fn deny(mut self, callers: AccessList) -> Self {
         self.lists.deny = callers;
         self
@@ -302,8 +303,8 @@ impl RateLimitLayerBuilder {
     }
 
     /// Lets requests pass uncounted for which `predicate` is true, beside those that are skipped
-    /// by default: `OPTIONS`, and gRPC's health and reflection services. The answers to skipped
-    /// requests carry no rate-limit fields.
+    /// by default: `OPTIONS`, and the methods of gRPC's health and reflection services. The answers
+    /// to skipped requests carry no rate-limit fields.
     pub fn skip(mut self, predicate: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
         self.skip.also(predicate);
         self

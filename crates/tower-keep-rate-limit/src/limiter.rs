@@ -158,13 +158,17 @@ impl Limiter {
 
     /// Asks the store about a request, unless it is clear without.
     pub(crate) fn begin(&self, setup: &Setup, head: Head<'_>, after: &mut After) -> Begun {
-        if self.skip.matches(head) {
+        let Setup { rules, lists, .. } = setup;
+        let is_skipped = self.skip.matches(head);
+        if is_skipped && lists.deny.is_empty() {
             return Begun::Decided(policy::pass(RateLimitOutcome::Skipped));
         }
         let subject = self.subject(setup, head);
-        let Setup { rules, lists, .. } = setup;
         if !lists.deny.is_empty() && lists.deny.has(&subject) {
             return Begun::Decided(policy::refuse_listed());
+        }
+        if is_skipped {
+            return Begun::Decided(policy::pass(RateLimitOutcome::Skipped));
         }
         if !lists.allow.is_empty() && lists.allow.has(&subject) {
             return Begun::Decided(policy::pass(RateLimitOutcome::Exempt));

@@ -5,11 +5,14 @@ use std::{fmt, sync::Arc};
 use http::{Method, request::Parts};
 use tower_keep_core::{Dialect, Head};
 
-/// gRPC services that must answer whatever the load.
-const GRPC_SERVICES: [&str; 3] = [
-    "/grpc.health.v1.Health/",
-    "/grpc.reflection.v1.ServerReflection/",
-    "/grpc.reflection.v1alpha.ServerReflection/",
+/// gRPC methods that must answer whatever the load: all that those services have, and no path that
+/// a caller may make up beside them.
+const GRPC_METHODS: [&str; 5] = [
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.health.v1.Health/List",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
 type Predicate = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
@@ -63,11 +66,9 @@ impl fmt::Debug for Skip {
 #[inline]
 fn is_default(head: Head<'_>) -> bool {
     // Every gRPC call is a POST; paths of others need not be read.
-    let grpc_service = || {
-        let path = head.uri().path();
-        *head.method() == Method::POST && GRPC_SERVICES.iter().any(|it| path.starts_with(it))
-    };
-    *head.method() == Method::OPTIONS || (grpc_service() && Dialect::of(head).is_grpc())
+    let grpc_method =
+        || *head.method() == Method::POST && GRPC_METHODS.contains(&head.uri().path());
+    *head.method() == Method::OPTIONS || (grpc_method() && Dialect::of(head).is_grpc())
 }
 
 #[cfg(test)]
@@ -84,6 +85,24 @@ mod tests {
     #[test]
     fn preflights_and_grpc_health_are_skipped_by_default() {
         let health = head(Method::POST, "/grpc.health.v1.Health/Check", "application/grpc");
+        for method in ["Check", "Watch", "List"] {
+            let path = format!("/grpc.health.v1.Health/{method}");
+            assert!(
+                Skip::default().matches((&head(Method::POST, &path, "application/grpc")).into())
+            );
+        }
+        for version in ["v1", "v1alpha"] {
+            let service = format!("/grpc.reflection.{version}.ServerReflection/");
+            for (method, expected) in [("ServerReflectionInfo", true), ("Anything", false)] {
+                let call = head(Method::POST, &(service.clone() + method), "application/grpc");
+                assert_eq!(Skip::default().matches((&call).into()), expected, "{method}");
+            }
+        }
+        for path in ["", "check", "Checks", "Check/", "Check/x", "anything"] {
+            let path = format!("/grpc.health.v1.Health/{path}");
+            let call = head(Method::POST, &path, "application/grpc");
+            assert!(!Skip::default().matches((&call).into()), "{path}");
+        }
         let posing = head(Method::POST, "/grpc.health.v1.Health/Check", "text/plain");
         let preflight = head(Method::OPTIONS, "/x", "text/plain");
         let skip = Skip::default();

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use http::Method;
 use tower_keep_core::{PeerAddr, TenantId, UserId};
 use tower_keep_rate_limit::{AccessList, RateLimitLayer, RateLimitOutcome, Rule};
 
@@ -79,6 +80,37 @@ async fn who_is_denied_is_refused_before_anything_is_counted() {
     assert!(store.asked().is_empty());
     for request in [get("/"), with(principal("other", "foe")), from("198.51.101.7")] {
         assert_eq!(limited.ask(request).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn who_is_denied_is_refused_even_what_is_skipped() {
+    let builder = still().rule(per_tenant(1)).deny(list("foe"));
+    let limited = Limited::new(builder.skip(|head| head.uri.path() == "/status"));
+    let preflight = |mut request: Ask| {
+        *request.method_mut() = Method::OPTIONS;
+        request
+    };
+    let status = |mut request: Ask| {
+        *request.uri_mut() = "/status".parse().unwrap();
+        request
+    };
+    let health = |mut request: Ask| {
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = "/grpc.health.v1.Health/Check".parse().unwrap();
+        request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+        request
+    };
+    for foe in listed("foe") {
+        is_refused(&limited.ask(preflight(foe.clone())).await);
+        is_refused(&limited.ask(status(foe.clone())).await);
+        assert_eq!(limited.ask(health(foe)).await.header("grpc-status"), Some("7"));
+    }
+    for make in [&preflight as &dyn Fn(Ask) -> Ask, &status, &health] {
+        for _ in 0..2 {
+            let reply = limited.ask(make(with(principal("acme", "1")))).await;
+            assert_eq!(reply.outcome, Some(RateLimitOutcome::Skipped));
+        }
     }
 }
 
