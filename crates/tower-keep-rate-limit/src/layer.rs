@@ -316,8 +316,9 @@ impl RateLimitLayerBuilder {
         self
     }
 
-    /// What happens to a request that a rule counts by user or address when neither is known
-    /// (default: all such requests count together, and one warning is logged).
+    /// What happens to a request that has not what a rule counts by: neither user nor address, or
+    /// no address where the rule counts by that alone (default: all such requests count together,
+    /// and one warning is logged).
     pub const fn on_unidentified(mut self, policy: OnUnidentified) -> Self {
         self.on_unidentified = policy;
         self

@@ -29,7 +29,8 @@ use crate::{
     subject::{Subject, Wants},
 };
 
-/// What happens to a request that a rule counts by user or address when neither is known.
+/// What happens to a request that has not what a rule counts by: neither user nor address, or no
+/// address where the rule counts by that alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OnUnidentified {
     /// All such requests count together. One warning is logged.
@@ -226,7 +227,7 @@ impl Limiter {
             return Begun::Decided(ruling);
         }
         let is_unidentified = |asked: &Asked| subject.is_unidentified(asked.rule(rules));
-        if !subject.is_identified() && question.iter().any(is_unidentified) {
+        if question.iter().any(is_unidentified) {
             // A rule that is watched only refuses nobody.
             let refuses = |asked: &Asked| asked.is_enforced(rules) && is_unidentified(asked);
             if self.on_unidentified == OnUnidentified::Reject && question.iter().any(refuses) {
@@ -405,8 +406,8 @@ impl Limiter {
     fn warn_once(&self) {
         if !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "rate limit: a request has neither user nor client address, so all such requests \
-                 count together; let the server set `PeerAddr` (the README shows how for axum, hyper and \
+                "rate limit: a request has neither user nor client address, or no address where a \
+                 rule counts by that alone, so all such requests count together; let the server set `PeerAddr` (the README shows how for axum, hyper and \
                  tonic), or choose `on_unidentified(Reject)`"
             );
         }

@@ -89,13 +89,9 @@ impl<'a> Subject<'a> {
         blocks
     }
 
-    /// Whether either is known.
+    /// Whether `rule` counts by user or address and this subject has neither, or by address alone
+    /// and it has none.
     #[inline]
-    pub(crate) const fn is_identified(&self) -> bool {
-        self.user.is_some() || self.address.is_some()
-    }
-
-    /// Whether `rule` counts by user or address and this subject has neither.
     pub(crate) fn is_unidentified(&self, rule: &Rule) -> bool {
         self.user_part(rule) == UserPart::Unidentified
     }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::ConnectInfo;
 use tower_keep_core::{PeerAddr, Principal, RouteTemplate, TenantId, TrustedProxies};
-use tower_keep_rate_limit::{OnUnidentified, RateLimitOutcome, Rule, Scope};
+use tower_keep_rate_limit::{Mode, OnUnidentified, RateLimitOutcome, Rule, Scope};
 
 use super::{Ask, Limited, MINUTE, get, per_tenant, principal, still, with};
 
@@ -206,4 +206,31 @@ async fn or_the_unidentified_are_refused() {
     // And who is counted by neither need not tell it.
     let per_tenant = still().rule(per_tenant(1)).on_unidentified(OnUnidentified::Reject);
     assert_eq!(Limited::new(per_tenant).get().await.status, 200);
+}
+
+/// A user is nothing to a rule that counts by address: without one all of a tenant's would share a
+/// counter.
+#[tokio::test]
+async fn a_user_without_an_address_is_unidentified_where_addresses_count() {
+    let builder = || still().rule(Rule::per_address(2, MINUTE)).rule(per_user(1));
+    let users = || [with(principal("acme", "1")), with(principal("acme", "2"))];
+    let limited = Limited::new(builder().on_unidentified(OnUnidentified::Reject));
+    for request in users() {
+        let refused = limited.ask(request).await;
+        refused.problem(403);
+        assert_eq!(refused.outcome, Some(RateLimitOutcome::Unidentified));
+    }
+    let mut at_an_address = from("192.0.2.1");
+    at_an_address.extensions_mut().insert(principal("acme", "1"));
+    assert_eq!(limited.ask(at_an_address).await.status, 200, "it counted nothing before");
+    let watched = Rule::per_address(1, MINUTE).mode(Mode::Shadow);
+    let builder = still().rule(watched).rule(per_user(1));
+    let limited = Limited::new(builder.on_unidentified(OnUnidentified::Reject));
+    assert_eq!(
+        limited.statuses(users()).await,
+        [200, 200],
+        "a rule that is watched refuses nobody"
+    );
+    let limited = Limited::new(still().rule(Rule::per_address(2, MINUTE)));
+    assert!(limited.count_together(users()).await, "as the default says");
 }
