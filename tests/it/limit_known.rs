@@ -1,6 +1,8 @@
 //! Callers who are known to be denied, and what is done to callers from beside: looked at, reset,
 //! blocked. Two keeps on one server stand for two processes.
 
+mod carried_out;
+
 use std::{
     convert::Infallible,
     sync::{Arc, Mutex},

@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc, time::Instant};
 use arrayvec::ArrayVec;
 use tokio::{runtime::Handle, sync::oneshot, task::yield_now};
 use tower_keep_core::{
-    Answer, ConfigError, StoreError,
+    Answer, ConfigError, ErrorClass, StoreError,
     key::{BUS_LIMITS, BlockKey, CounterKey},
 };
 use tower_keep_redis::{Bus, BusState, Connection, Script, fred::types::Value};
@@ -120,6 +120,23 @@ impl RedisStore {
             }
             denials.bus().publish(BUS_LIMITS, &[]).await
         }
+    }
+
+    /// Carries out what may end denials, and has them forgotten unless it was surely not done. Who
+    /// is remembered as denied would stay so everywhere, perhaps for long, so nobody need wait.
+    fn then_forget(
+        &self,
+        doing: impl Future<Output = Result<Value, StoreError>> + Send + 'static,
+    ) -> Answer<Result<(), StoreError>> {
+        let forget = self.forget_denials();
+        to_its_end(async move {
+            let done = doing.await.map(drop);
+            let is_undone = |error: &StoreError| error.class() != ErrorClass::Unknown;
+            if done.as_ref().is_err_and(is_undone) {
+                return done;
+            }
+            done.and(forget.await)
+        })
     }
 }
 
@@ -287,29 +304,21 @@ impl LimitStore for RedisStore {
         let Some(first) = keys.first().cloned() else { return Answer::ready(Ok(())) };
         let arguments = keys.into_iter().map(Value::from).collect();
         let reply = self.connection.command("DEL", Some(&first), arguments);
-        let forget = self.forget_denials();
-        Answer::pending(async move {
-            reply.await?;
-            forget.await
-        })
+        self.then_forget(reply)
     }
 
     fn block(&self, key: BlockKey<'_>, for_ms: u64) -> Answer<Result<(), StoreError>> {
         let key = key.spell(self.connection.is_clustered());
         let reply = self.connection.run_script(&BLOCK, vec![key], vec![argument(for_ms)]);
-        let forget = self.forget_denials();
-        Answer::pending(async move {
-            reply.await?;
-            forget.await
-        })
+        self.then_forget(reply)
     }
 }
 
-/// Carries out in a task of its own what nobody may wait for.
+/// Carries out a settlement, and says by itself if it fails.
 fn see_through(
     settling: impl Future<Output = Result<(), StoreError>> + Send + 'static,
 ) -> Answer<Result<(), StoreError>> {
-    let settling = async move {
+    to_its_end(async move {
         let result = settling.await;
         if let Err(error) = &result {
             metrics::counter!("tower_keep_settlements_lost_total", "layer" => "rate_limit")
@@ -317,11 +326,17 @@ fn see_through(
             tracing::debug!("rate limit: a late cost is lost: {error}");
         }
         result
-    };
+    })
+}
+
+/// Carries out in a task of its own what nobody may wait for.
+fn to_its_end(
+    doing: impl Future<Output = Result<(), StoreError>> + Send + 'static,
+) -> Answer<Result<(), StoreError>> {
     // Outside a runtime, which is the end of the program, there is only the caller to do it.
-    let Ok(runtime) = Handle::try_current() else { return Answer::pending(settling) };
-    let task = runtime.spawn(settling);
-    let lost = |_| StoreError::unknown("the task that settles a late cost has ended");
+    let Ok(runtime) = Handle::try_current() else { return Answer::pending(doing) };
+    let task = runtime.spawn(doing);
+    let lost = |_| StoreError::unknown("the task that tells the server has ended");
     Answer::pending(async move { task.await.map_err(lost).and_then(|result| result) })
 }
 

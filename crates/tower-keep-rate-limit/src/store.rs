@@ -157,7 +157,8 @@ pub trait LimitStore: Send + Sync + 'static {
         Answer::ready(Err(StoreError::refused("this store cannot settle late costs")))
     }
 
-    /// Forgets up to 8 counters of one tenant, so that the full limit is there at once.
+    /// Forgets up to 8 counters of one tenant, so that the full limit is there at once. Goes on even
+    /// if the answer is dropped.
     ///
     /// # Errors
     ///
@@ -167,7 +168,8 @@ pub trait LimitStore: Send + Sync + 'static {
         Answer::ready(Err(StoreError::refused("this store cannot reset counters")))
     }
 
-    /// Blocks a caller for so many milliseconds; 0 ends its block.
+    /// Blocks a caller for so many milliseconds; 0 ends its block. Goes on even if the answer is
+    /// dropped.
     ///
     /// # Errors
     ///
