@@ -10,6 +10,8 @@ use tower_keep_core::{Dialect, Head, RouteTemplate, TenantId};
 
 /// The most tenants whose gRPC methods are remembered.
 const MAX_TENANTS: usize = 10_000;
+/// The most gRPC methods of all of them together: some 26 MB of names at the worst.
+const MAX_PATHS: usize = 100_000;
 /// The most gRPC methods of each.
 pub(crate) const MAX_METHODS: usize = 1000;
 /// The longest path of a gRPC method that is remembered: no service has longer names.
@@ -24,7 +26,35 @@ pub(crate) enum GrpcEndpoints {
     /// Its path, if it is one of these.
     Listed(HashSet<String>),
     /// Its path, for so many first paths of each tenant.
-    Capped { most: usize, seen: Mutex<HashMap<TenantId, HashSet<String>>> },
+    Capped { most: usize, seen: Mutex<Seen> },
+}
+
+/// The paths that tenants have called.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    tenants: HashMap<TenantId, HashSet<String>>,
+    /// How many there are, of all tenants.
+    paths: usize,
+}
+
+impl Seen {
+    /// Whether the path is one of the first `most` of its tenant, where there is room for it.
+    fn knows(&mut self, path: &str, tenant: &TenantId, most: usize) -> bool {
+        let has_room = self.paths < MAX_PATHS && most > 0;
+        let is_full = self.tenants.len() >= MAX_TENANTS;
+        match self.tenants.get_mut(tenant) {
+            Some(paths) if paths.contains(path) => return true,
+            Some(paths) if has_room && paths.len() < most => {
+                paths.insert(path.to_owned());
+            }
+            None if has_room && !is_full => {
+                self.tenants.insert(tenant.clone(), HashSet::from([path.to_owned()]));
+            }
+            _ => return false,
+        }
+        self.paths += 1;
+        true
+    }
 }
 
 impl GrpcEndpoints {
@@ -48,11 +78,7 @@ impl GrpcEndpoints {
             Self::Capped { .. } if path.len() > MAX_PATH => false,
             Self::Capped { most, seen } => {
                 let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-                if !seen.contains_key(tenant) && seen.len() >= MAX_TENANTS {
-                    return false;
-                }
-                let paths = seen.entry(tenant.clone()).or_default();
-                paths.contains(path) || (paths.len() < *most && paths.insert(path.to_owned()))
+                seen.knows(path, tenant, *most)
             }
         }
     }
@@ -101,5 +127,19 @@ mod tests {
         }
         assert!(!knows("/x", "one-more"), "tenants are bounded too");
         assert!(!knows("/c", "acme") && knows("/c", "other"));
+    }
+
+    #[test]
+    fn all_tenants_together_have_no_more_endpoints_than_fit() {
+        let mut seen = Seen::default();
+        let tenant = |n: usize| TenantId::new(format!("t{n}")).unwrap();
+        for n in 0..MAX_PATHS {
+            assert!(seen.knows(&format!("/{}", n / 100), &tenant(n % 100), MAX_METHODS));
+        }
+        assert!(!seen.knows("/one-more", &tenant(0), MAX_METHODS + 1));
+        assert!(!seen.knows("/one-more", &tenant(100), MAX_METHODS), "whoever has none yet");
+        assert!(seen.knows("/0", &tenant(0), MAX_METHODS), "who came first stays");
+        assert_eq!((seen.paths, seen.tenants.len()), (MAX_PATHS, 100));
+        assert!(!Seen::default().knows("/a", &tenant(0), 0));
     }
 }

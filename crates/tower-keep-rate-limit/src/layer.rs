@@ -266,7 +266,8 @@ impl RateLimitLayerBuilder {
 
     /// As [`grpc_methods`](Self::grpc_methods), for a program that cannot list them: the first
     /// `most` paths (at most 1000) that each tenant calls are endpoints of their own, further ones
-    /// and those over 256 bytes `~unmatched`.
+    /// and those over 256 bytes `~unmatched`. So are further ones of any tenant once there are
+    /// 100,000 paths (26 MB of names at the worst) or 10,000 tenants; nothing is forgotten.
     /// The path is the caller's to choose: whoever uses up a tenant's places has the others of
     /// that tenant count as `~unmatched`, so prefer the list.
     ///
