@@ -107,17 +107,16 @@ impl Question {
     ) {
         self.is_head = *head.method() == Method::HEAD;
         let matching = rules.all().iter().enumerate().filter(|(_, rule)| rule.matches(head));
-        self.asked.extend(matching.map(|(index, rule)| {
+        self.asked.extend(matching.filter_map(|(index, rule)| {
             let quota = plans.and_then(|plans| plans.quota(subject.tenant(), rule.name()));
             self.planned |= quota.is_some();
+            let (limit, burst) = rule.granted(quota)?;
             self.matched.add(index);
-            let limit = quota.map_or(rule.limit, |quota| quota.limit);
-            let burst = rule.most_at_once(limit, quota.and_then(|quota| quota.burst));
             let part = match &rule.part {
                 None => Part::Unused,
                 Some(part) => part.ask(head).map_or(Part::Missing, Part::Value),
             };
-            Asked { index, limit, burst, cost: rule.cost_of(head), part }
+            Some(Asked { index, limit, burst, cost: rule.cost_of(head), part })
         }));
     }
 
@@ -136,8 +135,7 @@ impl Question {
                 continue;
             }
             let quota = plans.and_then(|plans| plans.quota(subject.tenant(), rule.name()));
-            let limit = quota.map_or(rule.limit, |quota| quota.limit);
-            let burst = rule.most_at_once(limit, quota.and_then(|quota| quota.burst));
+            let Some((limit, burst)) = rule.granted(quota) else { continue };
             question.push(Asked { index, limit, burst, cost: 0, part });
         }
         question

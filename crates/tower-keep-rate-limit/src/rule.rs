@@ -12,7 +12,10 @@ use tower_keep_core::{ConfigError, CostUnit, Head, key::DEFAULT_RULE, time::mill
 pub(crate) use self::closure::Closure;
 use self::filter::Filter;
 pub use self::scope::Scope;
-use crate::algorithm::{Algorithm, Terms, gcra};
+use crate::{
+    algorithm::{Algorithm, Terms, gcra},
+    plans::Quota,
+};
 
 /// The most that a limit can allow in one window.
 pub const MAX_LIMIT: u64 = 1_000_000_000;
@@ -335,6 +338,27 @@ impl Rule {
         }
     }
 
+    /// Its limit and the most at once, where a plan has this in place of its own; `None` where that
+    /// is no limit. No plan grants more than a rule may.
+    #[inline]
+    pub(crate) fn granted(&self, quota: Option<Quota>) -> Option<(u64, u64)> {
+        let Some(quota) = quota else {
+            return Some((self.limit, self.most_at_once(self.limit, None)));
+        };
+        let limit = quota.limit?;
+        if self.algorithm != Algorithm::Gcra {
+            return Some((limit, limit));
+        }
+        let limit = limit.min(self.most_by_gcra());
+        let year = millis(MAX_WINDOW) * 1000 / gcra::interval(limit, self.window_ms);
+        Some((limit, self.most_at_once(limit, quota.burst).min(year)))
+    }
+
+    /// The highest limit that GCRA is exact enough for.
+    const fn most_by_gcra(&self) -> u64 {
+        self.window_ms.saturating_mul(1000) / MIN_INTERVAL
+    }
+
     /// What it grants, if each request that it counts costs 1 and it makes no part of the key.
     pub(crate) fn plain_terms(&self) -> Option<Terms> {
         let is_plain = self.part.is_none() && self.cost.is_none() && self.late.is_none();
@@ -415,7 +439,7 @@ impl Rule {
     fn validate_gcra(&self, name: &str, error: &mut ConfigError) {
         let (limit, window) = (self.limit, self.window_ms());
         let interval = gcra::interval(limit, window);
-        if limit > window.saturating_mul(1000) / MIN_INTERVAL {
+        if limit > self.most_by_gcra() {
             error.push(name, "GCRA is for up to 100,000 per second: choose a window");
         }
         let most = self.most_at_once(limit, None);
@@ -470,6 +494,25 @@ mod tests {
         assert_eq!(problems(&gcra(5, SECOND).burst(0)), 1);
         assert_eq!(problems(&gcra(5, SECOND).burst(500)), 0);
         assert_eq!(problems(&Rule::per_user(5, SECOND).burst(5)), 1);
+    }
+
+    #[test]
+    fn a_plan_grants_no_more_than_a_rule_may() {
+        let gcra = Rule::per_user(5, SECOND).algorithm(Algorithm::Gcra);
+        let granted = |rule: &Rule, quota| rule.granted(Some(quota));
+        let most = Quota::new(1_000_000_000);
+        assert_eq!(granted(&gcra, most), Some((100_000, 100_000)), "as many as are admitted");
+        assert_eq!(granted(&gcra, most.with_burst(7)), Some((100_000, 7)));
+        assert_eq!(granted(&gcra, Quota::new(0)), Some((0, 0)));
+        let millisecond = Rule::per_user(1, SECOND / 1000).algorithm(Algorithm::Gcra);
+        assert_eq!(granted(&millisecond, most), Some((100, 100)));
+        let slow = Quota::new(1).with_burst(1_000_000_000);
+        assert_eq!(granted(&gcra, slow), Some((1, 31_536_000)), "a year's worth");
+        assert_eq!(granted(&gcra.clone().burst(3), Quota::new(9)), Some((9, 3)), "its own burst");
+        assert_eq!(granted(&Rule::per_user(5, SECOND), most), Some((1_000_000_000, 1_000_000_000)));
+        assert_eq!(gcra.granted(None), Some((5, 5)));
+        assert_eq!(granted(&gcra, Quota::unlimited()), None);
+        assert_eq!(granted(&gcra, Quota::unlimited().with_burst(3)), None);
     }
 
     #[test]

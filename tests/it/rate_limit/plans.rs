@@ -3,12 +3,14 @@
 use std::sync::{Arc, Mutex};
 
 use tower_keep_core::TenantId;
-use tower_keep_rate_limit::{Algorithm, Mode, Quota, Rule};
+use tower_keep_rate_limit::{Algorithm, Mode, Quota, RateLimitLayer, RateLimitOutcome, Rule};
 
 use super::{
     Ask, Limited, MINUTE, clock,
     fields::{item, items, policy},
-    on, per_tenant, principal, still, with,
+    on, per_tenant, principal, still,
+    told::{Say, Told},
+    with,
 };
 
 /// What `acme` has in place of the limit of the rule `tenant`.
@@ -91,6 +93,37 @@ async fn rules_without_a_plan_keep_theirs_beside_one_that_has() {
     let told = [item("tenant", &[("q", 3), ("w", 60)]), item("user", &[("q", 2), ("w", 60)])];
     assert_eq!(policy(&reply), told, "hidden and watched rules are told under no plan either");
     assert_eq!(limited.statuses([acme(), acme()]).await, [200, 429]);
+}
+
+#[tokio::test]
+async fn a_plan_without_a_limit_is_not_counted() {
+    let store = Told::new(Say::Deny);
+    let plans = |tenant: &TenantId, rule: &str| {
+        let is_free = tenant.as_str() == "acme" && rule != "user";
+        is_free.then(Quota::unlimited)
+    };
+    let builder = RateLimitLayer::builder().store(store.clone()).plans(plans);
+    let limited = Limited::new(builder.rule(per_tenant(0)).rule(per_tenant(1).named("second")));
+    let free = limited.ask(acme()).await;
+    assert_eq!((free.status.as_u16(), free.outcome), (200, Some(RateLimitOutcome::Skipped)));
+    assert_eq!((free.header("ratelimit"), free.header("ratelimit-policy")), (None, None));
+    assert!(store.asked().is_empty(), "no store is asked");
+    assert_eq!(limited.ask(other()).await.status, 429);
+
+    let limited =
+        Limited::new(still().plans(plans).rule(per_tenant(0)).rule(Rule::per_user(1, MINUTE)));
+    let counted = limited.ask(acme()).await;
+    assert_eq!(policy(&counted), [item("user", &[("q", 1), ("w", 60)])], "the other rule counts");
+    assert_eq!(limited.ask(acme()).await.violated(), ["user"]);
+}
+
+#[tokio::test]
+async fn a_plan_of_gcra_tells_what_it_admits() {
+    let rule = per_tenant(60).algorithm(Algorithm::Gcra);
+    let limited =
+        Limited::new(still().rule(rule).plans(|_: &TenantId, _: &str| Some(Quota::new(u64::MAX))));
+    let reply = limited.ask(acme()).await;
+    assert_eq!(policy(&reply), [item("tenant", &[("q", 6_000_000), ("w", 60)])]);
 }
 
 #[tokio::test]
