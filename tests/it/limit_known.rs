@@ -324,6 +324,35 @@ async fn callers_are_looked_at_reset_and_blocked_in_memory_too() {
     assert_eq!(outcome(&layer, "acme", "42").await, RateLimitOutcome::Allowed);
 }
 
+/// Of what no route matches, and of a rule that finds nothing to make a part of.
+#[tokio::test]
+async fn counters_of_what_is_not_known_can_be_reset() {
+    let keep = Keep::memory();
+    let scope = tower_keep::Scope::tenant().user().endpoint();
+    let layer = keep
+        .rate_limit()
+        .rule(Rule::per(scope, 1, HOUR))
+        .rule(Rule::per_tenant(5, HOUR).named("model").by(|_| None))
+        .expose_outcome(true)
+        .build()
+        .unwrap();
+    let lost = || async {
+        let response = answer(&layer, request("acme", "42", "")).await;
+        *response.extensions().get::<RateLimitOutcome>().unwrap()
+    };
+    assert_eq!(lost().await, RateLimitOutcome::Allowed);
+    assert_eq!(lost().await, RateLimitOutcome::Denied);
+    let (limits, somebody) = (layer.limits(), caller("acme", "42"));
+    assert_eq!(limits.reset(&somebody).await.unwrap(), 0, "it names neither");
+    assert_eq!(limits.reset(&somebody.clone().endpoint("/x").part("model", "a")).await.unwrap(), 2);
+    assert_eq!(lost().await, RateLimitOutcome::Denied, "those were others");
+    let named = somebody.unmatched().without_part("model");
+    let left = limits.peek(&named).await.unwrap().rules;
+    assert_eq!(left.iter().map(|it| it.remaining).collect::<Vec<_>>(), [0, 4]);
+    assert_eq!(limits.reset(&named).await.unwrap(), 2);
+    assert_eq!(lost().await, RateLimitOutcome::Allowed);
+}
+
 /// A rule that counts by endpoint does not count a caller without one, who is blocked all the same.
 #[tokio::test]
 async fn who_is_blocked_is_told_so_where_no_rule_is_fully_named() {

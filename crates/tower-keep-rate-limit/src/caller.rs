@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use tower_keep_core::{ClientAddr, Principal, TenantId, UserId};
+use tower_keep_core::{ClientAddr, Principal, TenantId, UserId, key::CustomPart};
 
 use crate::subject::Subject;
 
@@ -22,8 +22,14 @@ pub struct Caller {
     tenant: TenantId,
     user: Option<UserId>,
     address: Option<ClientAddr>,
-    endpoint: Option<Box<str>>,
-    parts: Vec<(String, String)>,
+    endpoint: Option<Endpoint>,
+    parts: Vec<(String, Option<String>)>,
+}
+
+#[derive(Clone, Debug)]
+enum Endpoint {
+    Route(Box<str>),
+    Unmatched,
 }
 
 impl Caller {
@@ -67,14 +73,59 @@ impl Caller {
     /// are left out.
     #[must_use]
     pub fn endpoint(self, template: impl Into<String>) -> Self {
-        Self { endpoint: Some(template.into().into()), ..self }
+        Self { endpoint: Some(Endpoint::Route(template.into().into())), ..self }
+    }
+
+    /// Where no route matches: what is counted as `~unmatched`, such as requests that are answered
+    /// with 404, and gRPC calls of methods that are not known.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use http::Request;
+    /// use tower::{Layer, ServiceExt};
+    /// use tower_keep_core::TenantId;
+    /// use tower_keep_rate_limit::{Caller, RateLimitLayer, Rule};
+    /// # use http::Response;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let handler = tower::service_fn(|_: Request<()>| async {
+    /// #     Ok::<_, std::convert::Infallible>(Response::new(()))
+    /// # });
+    /// let rule = Rule::per_endpoint(1, Duration::from_secs(3600));
+    /// let layer = RateLimitLayer::builder().memory().rule(rule).build()?;
+    /// layer.layer(handler).oneshot(Request::new(())).await?;
+    /// let lost = Caller::tenant(TenantId::NONE).unmatched();
+    /// assert_eq!(layer.limits().peek(&lost).await?.rules[0].remaining, 0);
+    /// assert_eq!(layer.limits().reset(&lost).await?, 1);
+    /// assert_eq!(layer.limits().peek(&lost).await?.rules[0].remaining, 1);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn unmatched(self) -> Self {
+        Self { endpoint: Some(Endpoint::Unmatched), ..self }
     }
 
     /// With this part in the key of a rule that makes one ([`Rule::by`](crate::Rule::by)). Without,
     /// that rule is left out.
     #[must_use]
     pub fn part(mut self, rule: impl Into<String>, part: impl Into<String>) -> Self {
-        self.parts.push((rule.into(), part.into()));
+        self.parts.push((rule.into(), Some(part.into())));
+        self
+    }
+
+    /// Where that rule found nothing to make a part of.
+    ///
+    /// ```
+    /// use tower_keep_core::TenantId;
+    /// use tower_keep_rate_limit::Caller;
+    ///
+    /// let of_no_known_model = Caller::tenant(TenantId::new("acme")?).without_part("model");
+    /// # let _ = of_no_known_model;
+    /// # Ok::<_, tower_keep_core::InvalidId>(())
+    /// ```
+    #[must_use]
+    pub fn without_part(mut self, rule: impl Into<String>) -> Self {
+        self.parts.push((rule.into(), None));
         self
     }
 
@@ -83,13 +134,21 @@ impl Caller {
             tenant: &self.tenant,
             user: self.user.as_ref(),
             address: self.address,
-            route: self.endpoint.as_deref(),
+            route: match &self.endpoint {
+                Some(Endpoint::Route(template)) => Some(template),
+                Some(Endpoint::Unmatched) | None => None,
+            },
         }
     }
 
-    pub(crate) fn part_for(&self, rule: &str) -> Option<&str> {
+    pub(crate) const fn has_endpoint(&self) -> bool {
+        self.endpoint.is_some()
+    }
+
+    /// The part in the key of the rule of this name, which makes one.
+    pub(crate) fn part_for(&self, rule: &str) -> Option<CustomPart<'_>> {
         let given = self.parts.iter().rev().find(|(name, _)| name == rule);
-        given.map(|(_, part)| part.as_str())
+        given.map(|(_, part)| part.as_deref().map_or(CustomPart::Missing, CustomPart::Value))
     }
 }
 

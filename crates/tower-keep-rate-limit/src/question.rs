@@ -126,11 +126,12 @@ impl Question {
         let subject = caller.subject();
         for (index, rule) in rules.all().iter().enumerate() {
             let part = match (&rule.part, caller.part_for(rule.name())) {
-                (None, _) => Part::Unused,
-                (Some(_), Some(part)) => Part::Value(part.to_owned()),
+                (None, _) | (Some(_), Some(CustomPart::Unused)) => Part::Unused,
+                (Some(_), Some(CustomPart::Value(part))) => Part::Value(part.to_owned()),
+                (Some(_), Some(CustomPart::Missing)) => Part::Missing,
                 (Some(_), None) => continue,
             };
-            let is_named = !rule.scope.endpoint || subject.route.is_some();
+            let is_named = !rule.scope.endpoint || caller.has_endpoint();
             if rule.mode == Mode::Off || subject.is_unidentified(rule) || !is_named {
                 continue;
             }
