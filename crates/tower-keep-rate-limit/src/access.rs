@@ -123,7 +123,7 @@ mod tests {
         let (mut head, ()) = Request::new(()).into_parts();
         let principal = Principal::new(TenantId::new(tenant).unwrap());
         head.extensions.insert(principal.with_user(UserId::new(user).unwrap()));
-        head.extensions.insert(PeerAddr((ip.parse::<std::net::IpAddr>().unwrap(), 1).into()));
+        head.extensions.insert(PeerAddr((ip.parse::<IpAddr>().unwrap(), 1).into()));
         head
     }
 

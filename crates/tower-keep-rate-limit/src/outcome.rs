@@ -21,7 +21,7 @@ pub enum RateLimitOutcome {
     FailedOpen,
     /// The store failed; answered with 503.
     FailedClosed,
-    /// Refused, because neither user nor client address was known.
+    /// Refused, because what a rule counts by was not known: user or client address.
     Unidentified,
     /// Over a limit, and refused without asking the store, which had said so before.
     DeniedKnown,
