@@ -7,8 +7,8 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 use tower_keep_core::{
-    TenantId,
-    key::{CounterKey, CustomPart, EndpointPart, UserPart},
+    TenantId, UserId,
+    key::{BlockKey, CounterKey, CustomPart, EndpointPart, UserPart},
     time::{Clock, UnixMillis},
 };
 use tower_keep_rate_limit::{
@@ -102,9 +102,9 @@ fn arguments(limit: &Limit<'_>) -> Vec<String> {
     vec![kind, quota.to_string(), window.to_string(), limit.life_ms.to_string()]
 }
 
-/// One check without blocks, as the script takes it.
-fn packed(limits: &[Limit<'_>]) -> Vec<u8> {
-    let mut all = vec![u8::try_from(limits.len()).unwrap(), 0];
+/// One check, as the script takes it.
+fn packed(limits: &[Limit<'_>], blocks: usize) -> Vec<u8> {
+    let mut all = [limits.len(), blocks].map(|count| u8::try_from(count).unwrap()).to_vec();
     for limit in limits {
         let [kind, numbers @ ..] = &arguments(limit)[..] else { panic!("no kind") };
         all.extend(kind.bytes());
@@ -120,6 +120,7 @@ fn agree(ours: &Verdict, theirs: &[i64], told: &str) {
     let standings: Vec<_> = theirs[2..].chunks(3).map(standing).collect();
     assert_eq!(ours.limits.as_slice(), standings, "{told}");
     assert_eq!(ours.allowed, theirs[0] == 1, "{told}");
+    assert_eq!(ours.blocked_ms, (-theirs[0]).max(0).unsigned_abs(), "{told}");
     assert_eq!(ours.at_ms, u64::try_from(theirs[1]).unwrap(), "{told}");
 }
 
@@ -217,7 +218,7 @@ impl Twin {
                 memory.settle(&all).await.unwrap();
                 continue;
             }
-            let numbers = self.check(keys, vec![packed(&limits)]).await;
+            let numbers = self.check(keys, vec![packed(&limits, 0)]).await;
             let ours = memory.check(&limits, &[]).await.unwrap();
             agree(&ours, &numbers, &format!("{name}, step {turn} of {history:#?}"));
             if ours.allowed {
@@ -232,9 +233,23 @@ impl Twin {
 }
 
 impl Twin {
+    /// Blocks a caller as the store does, but that nothing ends its key by the server's own clock.
+    async fn block(&self, key: BlockKey<'_>, end: u64) {
+        let command = ["SET".to_owned(), key.spell(false), end.to_string()];
+        self.command(&command).await;
+    }
+
     /// Lives through a history, so many steps at a time, beside the store in memory, which is
-    /// asked one after the other.
-    async fn jumps_through(&self, name: &str, history: &History, together: usize) {
+    /// asked one after the other. Now and then somebody is blocked before them; but not where one
+    /// counter is `alone`, whose clock may go back. Tells how many checks found somebody blocked.
+    async fn jumps_through(
+        &self,
+        name: &str,
+        history: &History,
+        together: usize,
+        alone: bool,
+    ) -> usize {
+        let (user, mut blocked) = (UserId::new("42").unwrap(), 0);
         let tenants = ["-a", "-b"].map(|end| TenantId::new(format!("{name}{end}")).unwrap());
         let mut now = BEGIN;
         let clock = Clock::manual(UnixMillis(now.unsigned_abs()));
@@ -243,14 +258,27 @@ impl Twin {
             now += steps[0].passes;
             clock.set(UnixMillis(now.unsigned_abs()));
             self.set_clock(now.unsigned_abs()).await;
+            let Step { shadow, quota, burst, cost, .. } = steps[0];
+            if shadow && !alone {
+                // The one or the other tenant, or one user of it.
+                let [which, whom] = [cost, quota].map(|number| usize::from(number % 2 == 0));
+                let key = blocks_of(&tenants[which], &user)[whom];
+                self.block(key, now.unsigned_abs() + burst).await;
+                memory.block(key, burst).await.unwrap();
+            }
             let (mut keys, mut checks, mut ours) = (Vec::new(), Vec::new(), Vec::new());
             for (turn, step) in steps.iter().enumerate() {
                 // Mostly the same counters; now and then those of somebody else in between.
-                let limits = history.limits(&tenants[usize::from(turn % 3 == 2)], step);
+                let tenant = &tenants[usize::from(turn % 3 == 2 && !alone)];
+                let limits = history.limits(tenant, step);
+                let blocks = blocks_of(tenant, &user);
+                let blocks = &blocks[..turn % 4 % 3];
                 keys.extend(limits.iter().map(|limit| limit.key.spell(false)));
-                checks.push(packed(&limits));
-                ours.push(memory.check(&limits, &[]).await.unwrap());
+                keys.extend(blocks.iter().map(|block| block.spell(false)));
+                checks.push(packed(&limits, blocks.len()));
+                ours.push(memory.check(&limits, blocks).await.unwrap());
             }
+            blocked += ours.iter().filter(|verdict| verdict.blocked_ms > 0).count();
             let theirs = self.check(keys, checks).await;
             let each = theirs.chunks(2 + 3 * history.algorithms.len());
             assert_eq!(each.len(), ours.len());
@@ -258,7 +286,13 @@ impl Twin {
                 agree(ours, theirs, &format!("{name}, {together} at a time: {history:#?}"));
             }
         }
+        blocked
     }
+}
+
+/// What may hold for this user.
+fn blocks_of<'a>(tenant: &'a TenantId, user: &'a UserId) -> [BlockKey<'a>; 2] {
+    [UserPart::All, UserPart::User(user)].map(|user| BlockKey { tenant, user })
 }
 
 fn steps(passes: impl Strategy<Value = i64>) -> impl Strategy<Value = Vec<Step>> {
@@ -349,16 +383,25 @@ async fn rust_and_lua_agree_about_every_history() {
 /// The server is told several checks at once, and decides them as one after another.
 #[tokio::test]
 async fn checks_together_are_decided_as_one_after_another() {
-    const HISTORIES: usize = 60;
-    let passes = prop_oneof![3 => Just(0_i64), 6 => 1..20_i64, 3 => 20..1500_i64];
-    let histories = history(1..4_usize, passes.boxed());
+    const HISTORIES: usize = 100;
+    let passes = prop_oneof![3 => Just(0_i64), 6 => 1..20_i64, 3 => 20..1500_i64].boxed();
+    let any_way = prop_oneof![8 => passes.clone(), 1 => -2000..0_i64, 1 => Just(-900_000_i64)];
+    let histories = history(1..4_usize, passes);
+    // Beside others, memory may have swept it before the clock goes back.
+    let alone = history(Just(1), any_way.boxed());
     for flavor in Flavor::ALL {
         let twin = Twin::start(flavor).await;
         let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
         let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+        let mut blocked = 0;
         for turn in 0..HISTORIES {
             let told = histories.new_tree(&mut runner).unwrap().current();
-            twin.jumps_through(&format!("jump-{turn}"), &told, 2 + turn % 7).await;
+            let name = format!("jump-{turn}");
+            blocked += twin.jumps_through(&name, &told, 2 + turn % 7, false).await;
+            let told = alone.new_tree(&mut runner).unwrap().current();
+            let name = format!("jump-alone-{turn}");
+            twin.jumps_through(&name, &told, 2 + turn % 7, true).await;
         }
+        assert!(blocked > HISTORIES, "hardly anybody was blocked: {blocked}");
     }
 }
