@@ -60,6 +60,16 @@ struct Step {
 }
 
 impl History {
+    /// The same, where each counter is another algorithm's.
+    fn by_other_algorithms(&self) -> Self {
+        let other = |algorithm: &Algorithm| match algorithm {
+            Algorithm::FixedWindow => Algorithm::SlidingWindow,
+            Algorithm::SlidingWindow => Algorithm::Gcra,
+            Algorithm::Gcra => Algorithm::FixedWindow,
+        };
+        Self { algorithms: self.algorithms.iter().map(other).collect(), ..self.clone() }
+    }
+
     /// What is checked in this step.
     fn limits<'a>(&self, tenant: &'a TenantId, step: &Step) -> Vec<Limit<'a>> {
         let key = |rule| CounterKey {
@@ -240,7 +250,7 @@ impl Twin {
     }
 
     /// Lives through a history, so many steps at a time, beside the store in memory, which is
-    /// asked one after the other. Now and then somebody is blocked before them; but not where one
+    /// asked one after the other. Now and then the same counters are asked by other algorithms. Now and then somebody is blocked before them; but not where one
     /// counter is `alone`, whose clock may go back. Tells how many checks found somebody blocked.
     async fn jumps_through(
         &self,
@@ -249,6 +259,7 @@ impl Twin {
         together: usize,
         alone: bool,
     ) -> usize {
+        let otherwise = history.by_other_algorithms();
         let (user, mut blocked) = (UserId::new("42").unwrap(), 0);
         let tenants = ["-a", "-b"].map(|end| TenantId::new(format!("{name}{end}")).unwrap());
         let mut now = BEGIN;
@@ -270,7 +281,7 @@ impl Twin {
             for (turn, step) in steps.iter().enumerate() {
                 // Mostly the same counters; now and then those of somebody else in between.
                 let tenant = &tenants[usize::from(turn % 3 == 2 && !alone)];
-                let limits = history.limits(tenant, step);
+                let limits = if turn % 5 == 3 { &otherwise } else { history }.limits(tenant, step);
                 let blocks = blocks_of(tenant, &user);
                 let blocks = &blocks[..turn % 4 % 3];
                 keys.extend(limits.iter().map(|limit| limit.key.spell(false)));
