@@ -12,7 +12,7 @@ use crate::limit_store::site::{Kind, Site};
 /// Begins it, and goes away.
 async fn begin(doing: impl Future<Output = Result<(), StoreError>>) {
     let mut doing = pin!(doing);
-    poll_fn(|context| Poll::Ready(drop(doing.as_mut().poll(context)))).await;
+    let _is_done = poll_fn(|context| Poll::Ready(doing.as_mut().poll(context).is_ready())).await;
 }
 
 #[tokio::test]
