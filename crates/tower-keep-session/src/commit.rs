@@ -8,8 +8,9 @@ use crate::{
     error::SessionError,
     inner::Inner,
     policy::{Plan, Step},
+    retry::Amends,
     settings::OnStoreFailure,
-    state::{Intent, Loaded, News},
+    state::{Drawn, Intent, Loaded, News},
     store::{Change, Moved, Place},
     token::Token,
 };
@@ -198,16 +199,24 @@ impl Inner {
 
     /// Ends the session of this token when the store can.
     fn remove_later(&self, token: Token) {
-        self.settings.removals.add(&self.settings.store, &self.tenant, token);
+        self.amend_later(token, Amends::Remove);
+    }
+
+    fn amend_later(&self, token: Token, amends: Amends) {
+        self.settings.removals.add(&self.settings.store, &self.tenant, token, amends);
     }
 }
 
 impl Drop for Inner {
-    /// A rotation may have been carried out whose id no client was told: nobody may have it.
+    /// A rotation may have been carried out whose id no client was told: nobody may have it. The
+    /// old id is good again, if the client still has that.
     fn drop(&mut self) {
-        let drawn = self.begun().and_then(|mut state| state.drawn.take());
-        if let Some(token) = drawn {
-            self.remove_later(token);
-        }
+        let Some(mut state) = self.begun() else { return };
+        let Some(Drawn { token, from }) = state.drawn.take() else { return };
+        let has_old = state.token.as_ref().is_some_and(|token| token.id.public() == from);
+        drop(state);
+        let bounds = self.settings.bounds(token.idle);
+        let amends = if has_old { Amends::Undo { to: from, bounds } } else { Amends::Remove };
+        self.amend_later(token, amends);
     }
 }

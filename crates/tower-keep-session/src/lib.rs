@@ -102,7 +102,9 @@
 //! its token, and is who it was when the store is back. Requests that do not ask for their session
 //! notice nothing. [`OnStoreFailure::Anonymous`] takes everybody for a visitor meanwhile.
 //!
-//! A rotation whose answer is lost is looked for, and told if it was done. A login that moves a
+//! A rotation whose answer is lost is looked for, and told if it was done. Where nobody can look
+//! either the answer is 503, and it is undone as soon as the store is back, so that the old token is
+//! good again; a login as the same user is such a rotation. A login that moves a
 //! session makes the new one, then ends the old one. Where the second fails the
 //! answer is 503, and both are ended as soon as the store is back.
 

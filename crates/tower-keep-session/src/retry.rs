@@ -1,15 +1,20 @@
-//! Sessions that should be gone and could not be removed: it is tried again, for a while.
+//! What could not be done about sessions: those that should be gone are removed, and those that may
+//! have got an id that nobody was told get their old one back. It is tried again, for a while.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::{runtime::Handle, task::AbortHandle, time::sleep};
-use tower_keep_core::TenantId;
+use tower_keep_core::{StoreError, TenantId};
 
-use crate::{store::SessionStore, token::Token};
+use crate::{
+    id::PublicId,
+    store::{Bounds, Change, How, Place, Save, Saved, SessionStore},
+    token::Token,
+};
 
 /// How many may wait; further ones take the place of those that have waited longest, whose life
 /// ends them.
@@ -20,7 +25,21 @@ const LAST: Duration = Duration::from_secs(30);
 /// How often one is tried.
 const TRIES: u32 = 20;
 
-/// Removes sessions in the background. The session's own life is the backstop.
+/// What is to become of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Amends {
+    /// It ends.
+    Remove,
+    /// It gets back the id that it had, which its client still has.
+    Undo {
+        /// That id.
+        to: PublicId,
+        /// What holds of it.
+        bounds: Bounds,
+    },
+}
+
+/// Amends sessions in the background. The session's own life is the backstop.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Removals(Arc<Mutex<Queue>>);
 
@@ -37,18 +56,47 @@ struct Queue {
 struct Removal {
     tenant: TenantId,
     token: Token,
+    amends: Amends,
     tries: u32,
 }
 
+impl Removal {
+    async fn carry_out(&self, store: &dyn SessionStore) -> Result<(), StoreError> {
+        let place = self.token.place(&self.tenant);
+        if let Amends::Undo { to, bounds } = self.amends {
+            let (change, expect) = (Change::default(), BTreeMap::new());
+            let save = Save {
+                place: Place { id: to, ..place },
+                how: How::Rotate { from: place.id, anew: false },
+                change: &change,
+                expect: &expect,
+                idle_ms: None,
+                bounds,
+            };
+            // Where the old id is there still, nobody has taken it away.
+            if store.save(save).await? != Saved::Exists {
+                return Ok(());
+            }
+        }
+        store.remove(place).await.map(drop)
+    }
+}
+
 impl Removals {
-    /// Removes the session of this token, soon.
-    pub(crate) fn add(&self, store: &Arc<dyn SessionStore>, tenant: &TenantId, token: Token) {
+    /// Does this about the session of this token, soon.
+    pub(crate) fn add(
+        &self,
+        store: &Arc<dyn SessionStore>,
+        tenant: &TenantId,
+        token: Token,
+        amends: Amends,
+    ) {
         let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if queue.waiting.len() >= MOST {
             queue.waiting.pop_front();
             queue.lose();
         }
-        queue.waiting.push_back(Removal { tenant: tenant.clone(), token, tries: 0 });
+        queue.waiting.push_back(Removal { tenant: tenant.clone(), token, amends, tries: 0 });
         // Outside a runtime, which is the end of the program, nobody is left to do it.
         let works = queue.worker.as_ref().is_some_and(|worker| !worker.is_finished());
         if let (false, Ok(runtime)) = (works, Handle::try_current()) {
@@ -92,8 +140,7 @@ impl Queue {
 async fn work(removals: Removals, store: Arc<dyn SessionStore>) {
     let mut pause = FIRST;
     while let Some(mut removal) = removals.next() {
-        let removed = store.remove(removal.token.place(&removal.tenant)).await;
-        if removed.is_ok() {
+        if removal.carry_out(&*store).await.is_ok() {
             pause = FIRST;
             continue;
         }

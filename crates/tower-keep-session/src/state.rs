@@ -8,6 +8,7 @@ use tower_keep_core::{StoreError, UserId, time::UnixMillis};
 use crate::{
     apply,
     error::SessionError,
+    id::PublicId,
     record::{Data, Record},
     store::Change,
     token::Token,
@@ -72,8 +73,8 @@ pub(crate) struct State {
     pub(crate) intent: Intent,
     /// What is being saved now: no part of `change` any more, and not of `loaded` yet.
     pub(crate) saving: Option<Change>,
-    /// What a rotation was tried with whose outcome is not known.
-    pub(crate) drawn: Option<Token>,
+    /// A rotation that was tried, whose outcome is not known.
+    pub(crate) drawn: Option<Drawn>,
     /// What the client must be told.
     pub(crate) news: News,
     /// Whether the store knows that the session is used.
@@ -84,6 +85,15 @@ pub(crate) struct State {
     pub(crate) lost: Option<StoreError>,
     /// The answer has begun.
     pub(crate) sealed: Seal,
+}
+
+/// A rotation whose outcome is not known.
+#[derive(Clone, Debug)]
+pub(crate) struct Drawn {
+    /// What the session may be called now.
+    pub(crate) token: Token,
+    /// What it was called, and may be still.
+    pub(crate) from: PublicId,
 }
 
 /// What the client must be told with the answer.

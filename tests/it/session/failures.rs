@@ -349,19 +349,77 @@ async fn what_was_never_made_is_not_removed_later() {
     assert!(wait_until(soon, || async { flaky.store.is_empty() }).await, "nobody has its token");
 }
 
+/// Waits until the client's token is good, and looks whether there is no other session.
+async fn has_its_session_back(flaky: &Flaky, browser: &Browser, layer: &SessionLayer) {
+    let soon = Duration::from_secs(10);
+    let back = || async { browser.clone().visit(layer, get_n).await.value.flatten() == Some(1) };
+    assert!(wait_until(soon, back).await, "the old token is good");
+    assert_eq!(browser.clone().visit(layer, is_user).await.value, Some(true));
+    assert_eq!(flaky.store.len(), 1);
+}
+
 #[tokio::test]
-async fn a_rotation_of_which_nothing_is_known_leaves_no_session_that_nobody_has() {
+async fn a_rotation_of_which_nothing_is_known_leaves_the_old_token_good() {
+    for logs_in in [false, true] {
+        let (flaky, mut browser) = (Arc::<Flaky>::default(), Browser::of("acme"));
+        let layer = flaky.builder().build().unwrap();
+        browser.visit(&layer, log_in).await;
+        browser.visit(&layer, set_n).await;
+        let old = browser.cookie.clone();
+        flaky.answers_lost.store(true, Ordering::SeqCst);
+        flaky.fail(true, false, false);
+        let moves = async |session: Session| match logs_in {
+            true => log_in(session).await,
+            false => session.rotate().unwrap(),
+        };
+        let visit = browser.visit(&layer, moves).await;
+        assert_eq!((visit.status.as_u16(), &browser.cookie), (503, &old));
+        assert_eq!(flaky.store.len(), 1, "it was carried out");
+        flaky.fail(false, false, false);
+        flaky.answers_lost.store(false, Ordering::SeqCst);
+        has_its_session_back(&flaky, &browser, &layer).await;
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_that_fails_again_in_another_way_leaves_the_old_token_good() {
     let (flaky, mut browser) = (Arc::<Flaky>::default(), Browser::of("acme"));
     let layer = flaky.builder().build().unwrap();
     browser.visit(&layer, log_in).await;
-    flaky.answers_lost.store(true, Ordering::SeqCst);
-    flaky.fail(true, false, false);
-    let rotate = async |session: Session| session.rotate().unwrap();
-    assert_eq!(browser.visit(&layer, rotate).await.status, 503);
-    assert_eq!(flaky.store.len(), 1, "it was carried out");
+    browser.visit(&layer, set_n).await;
+    let twice = async |session: Session| {
+        session.rotate().unwrap();
+        flaky.answers_lost.store(true, Ordering::SeqCst);
+        flaky.fail(true, false, false);
+        assert!(session.commit().await.is_err(), "it was carried out, and nobody knows");
+        flaky.answers_lost.store(false, Ordering::SeqCst);
+        flaky.fail(true, true, false);
+    };
+    assert_eq!(browser.visit(&layer, twice).await.status, 503);
     flaky.fail(false, false, false);
+    has_its_session_back(&flaky, &browser, &layer).await;
+}
+
+#[tokio::test]
+async fn a_rotation_of_which_nothing_is_known_is_not_undone_for_who_left_since() {
+    let (flaky, mut browser) = (Arc::<Flaky>::default(), Browser::of("acme"));
+    let layer = flaky.builder().build().unwrap();
+    browser.visit(&layer, log_in).await;
+    let mut copy = browser.clone();
+    let leaves = async |session: Session| {
+        session.rotate().unwrap();
+        flaky.answers_lost.store(true, Ordering::SeqCst);
+        flaky.fail(true, false, false);
+        assert!(session.commit().await.is_err(), "it was carried out, and nobody knows");
+        flaky.answers_lost.store(false, Ordering::SeqCst);
+        flaky.fail(false, false, false);
+        session.login(&tower_keep::UserId::new("u2").unwrap()).unwrap();
+    };
+    assert_eq!(browser.visit(&layer, leaves).await.status, 200);
     let soon = Duration::from_secs(10);
-    assert!(wait_until(soon, || async { flaky.store.is_empty() }).await, "nobody has its token");
+    assert!(wait_until(soon, || async { flaky.store.len() == 1 }).await, "the new one is left");
+    assert_eq!(browser.visit(&layer, is_user).await.value, Some(true));
+    assert_eq!(copy.visit(&layer, is_user).await.value, Some(false));
 }
 
 #[tokio::test]

@@ -26,18 +26,34 @@ pub(super) enum Does {
     Read,
     Write,
     Login,
+    /// As the user that it is.
+    LoginAgain,
+    Rotate,
     Logout,
 }
 
 impl Does {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Nothing, Self::Read, Self::Write, Self::Login, Self::Logout];
+    pub(super) const ALL: [Self; 7] = [
+        Self::Nothing,
+        Self::Read,
+        Self::Write,
+        Self::Login,
+        Self::LoginAgain,
+        Self::Rotate,
+        Self::Logout,
+    ];
+
+    /// Whether the client gets another token by it, or none.
+    pub(super) const fn is_told(self) -> bool {
+        matches!(self, Self::Login | Self::LoginAgain | Self::Rotate | Self::Logout)
+    }
 
     /// How many commands it may wait for.
     pub(super) const fn questions(self) -> u32 {
         match self {
             Self::Nothing => 0,
             Self::Read | Self::Write | Self::Logout => 1,
+            Self::LoginAgain | Self::Rotate => 2,
             Self::Login => 3,
         }
     }
@@ -47,7 +63,8 @@ impl Does {
             Self::Nothing => {}
             Self::Read => drop(session.get::<u64>("n").await?),
             Self::Write => session.set("n", &2)?,
-            Self::Login => session.login(&user(self))?,
+            Self::Login | Self::LoginAgain => session.login(&user(self))?,
+            Self::Rotate => session.rotate()?,
             Self::Logout => session.logout(),
         }
         Ok(())
@@ -61,6 +78,8 @@ impl fmt::Display for Does {
             Self::Read => "read",
             Self::Write => "write",
             Self::Login => "login",
+            Self::LoginAgain => "login-again",
+            Self::Rotate => "rotate",
             Self::Logout => "logout",
         })
     }
@@ -148,7 +167,7 @@ impl Client {
         let (cookies, waits) =
             (texts(headers, header::SET_COOKIE), texts(headers, header::RETRY_AFTER));
         self.done |= answer.status() == 200 && !cookies.is_empty();
-        if self.does == Does::Login {
+        if self.does != Does::Logout {
             self.browser.keep(headers);
         }
         Seen {
@@ -221,6 +240,14 @@ impl Client {
                     self.has_sessions(0).await;
                     while self.ask().await.status != 200 {}
                 }
+                self.becomes((Some(&name), Some(1))).await;
+                self.has_sessions(1).await;
+            }
+            Does::LoginAgain | Does::Rotate => {
+                // Done and told, or not done, or undone later: the cookie that it has works.
+                self.becomes((Some(&name), Some(1))).await;
+                self.has_sessions(1).await;
+                while self.ask().await.status != 200 {}
                 self.becomes((Some(&name), Some(1))).await;
                 self.has_sessions(1).await;
             }

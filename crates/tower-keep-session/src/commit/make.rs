@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tower_keep_core::{Admitted, ErrorClass, StoreError, UserId, time::millis};
+use tower_keep_core::{Admitted, StoreError, UserId, time::millis};
 
-use super::{Committed, Work};
+use super::{Committed, Work, steps::is_unknown};
 use crate::{
     error::SessionError,
     id::{Origin, SessionId},
@@ -109,9 +109,8 @@ impl Inner {
                 Ok(Saved::Gone) => return Ok(None),
                 Ok(_) => {}
                 Err(error) => {
-                    let unknown = |error: &StoreError| error.class() == ErrorClass::Unknown;
                     // It may have been made all the same.
-                    if matches!(&error, SessionError::Store(error) if unknown(error)) {
+                    if is_unknown(&error) {
                         self.remove_later(token);
                     }
                     return Err(error);

@@ -12,7 +12,7 @@ use crate::{
     id::SessionId,
     inner::Inner,
     record::Header,
-    state::{Loaded, News, State},
+    state::{Drawn, Loaded, News, State},
     store::{Change, How, Save, Saved},
     token::Token,
 };
@@ -91,35 +91,28 @@ impl Inner {
         let Some(old) = &work.token else { return Ok(Committed::Nothing) };
         let change = self.seal(work.differences.clone(), old.origin.0);
         let idle = work.idle.unwrap_or(old.idle);
-        let drawn = self.state().drawn.take().map(|token| token.id);
-        let id = drawn.unwrap_or_else(SessionId::random);
+        let from = old.id.public();
+        // The same once more, if it was tried before.
+        let drawn = self.state().drawn.take_if(|drawn| drawn.from == from);
+        let tried = drawn.is_some();
+        let id = drawn.map_or_else(SessionId::random, |drawn| drawn.token.id);
         let mut token = Token { id, ..self.token(&work, old.user.clone(), old.origin, idle) };
         let save = Save {
             place: token.place(&self.tenant),
-            how: How::Rotate { from: old.id.public(), anew: login },
+            how: How::Rotate { from, anew: login },
             change: &change,
             expect: &BTreeMap::new(),
             idle_ms: work.idle.map(millis),
             bounds: self.settings.bounds(idle),
         };
-        let header = match self.save(save).await {
-            Ok(Saved::Done(header)) => Some(header),
-            // An attempt whose answer was lost has done it.
-            Ok(Saved::Exists) => self.look(&token).await?,
-            Ok(_) => None,
-            Err(SessionError::Store(error)) if error.class() == ErrorClass::Unknown => {
-                // It may be done: then the old id is nobody's, and the client must have the new one.
-                match self.look(&token).await {
-                    Ok(Some(header)) => Some(header),
-                    looked => {
-                        if looked.is_err() {
-                            self.state().drawn = Some(token);
-                        }
-                        return Err(error.into());
-                    }
+        let header = match self.rename(save, &token).await {
+            Ok(header) => header,
+            Err(error) => {
+                if tried || is_unknown(&error) {
+                    self.state().drawn = Some(Drawn { token, from });
                 }
+                return Err(error);
             }
-            Err(error) => return Err(error),
         };
         match header {
             Some(header) => {
@@ -135,6 +128,22 @@ impl Inner {
             // Who logs in is somebody, whatever became of the session they had.
             None if login => self.create(&work, old.user.clone(), false, false).await,
             None => Ok(Committed::Gone),
+        }
+    }
+
+    /// Gives a session the id of this token. If it is not known whether it was done, it is looked for:
+    /// then the old id is nobody's, and the client must have the new one.
+    async fn rename(&self, save: Save<'_>, token: &Token) -> Result<Option<Header>, SessionError> {
+        match self.save(save).await {
+            Ok(Saved::Done(header)) => Ok(Some(header)),
+            // An attempt whose answer was lost has done it.
+            Ok(Saved::Exists) => self.look(token).await,
+            Ok(_) => Ok(None),
+            Err(error) if is_unknown(&error) => match self.look(token).await {
+                Ok(Some(header)) => Ok(Some(header)),
+                _ => Err(error),
+            },
+            Err(error) => Err(error),
         }
     }
 
@@ -178,4 +187,9 @@ impl Inner {
             saved => Ok(saved),
         }
     }
+}
+
+/// Whether what failed may have been done, or be done yet.
+pub(super) fn is_unknown(error: &SessionError) -> bool {
+    matches!(error, SessionError::Store(error) if error.class() == ErrorClass::Unknown)
 }
