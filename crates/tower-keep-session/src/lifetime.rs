@@ -133,9 +133,10 @@ impl Lifetimes {
         }
     }
 
-    /// Whether the token is so old that a client who uses the session is to be given a new one.
+    /// Whether the token is so old that a client who uses the session is to be given a new one. One
+    /// that a clock far ahead of this one has made is as good as old: it would be young for too long.
     pub(crate) fn is_stale(&self, token: &Token, now: UnixMillis) -> bool {
-        unused(token, now) >= self.interval(token.idle)
+        now.0.abs_diff(token.touched.0) >= self.interval(token.idle)
     }
 
     /// Whether the store is to be told that the session is used, if this is use of it: see

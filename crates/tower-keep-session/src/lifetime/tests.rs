@@ -121,7 +121,15 @@ fn an_absolute_limit_is_not_below_the_idle_times() {
 fn a_touch_is_due_once_the_interval_has_passed() {
     let lifetimes = Lifetimes::default();
     let token = token(1_000_000, DAY);
-    for (now, due) in [(0, false), (1_000_000, false), (1_299_999, false), (1_300_000, true)] {
+    for (now, due) in [
+        (1_000_000, false),
+        (1_299_999, false),
+        (1_300_000, true),
+        // A clock that is ahead has made it, or this one was put back.
+        (700_001, false),
+        (700_000, true),
+        (0, true),
+    ] {
         let now = UnixMillis(now);
         assert_eq!(lifetimes.touch_due(&token, now), due);
         assert_eq!(lifetimes.is_stale(&token, now), due);
