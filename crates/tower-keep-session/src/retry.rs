@@ -8,7 +8,7 @@ use std::{
 };
 
 use tokio::{runtime::Handle, task::AbortHandle, time::sleep};
-use tower_keep_core::{StoreError, TenantId};
+use tower_keep_core::{ErrorClass, StoreError, TenantId};
 
 use crate::{
     id::PublicId,
@@ -22,7 +22,8 @@ const MOST: usize = 1024;
 /// Between two attempts at first, doubled up to the last.
 const FIRST: Duration = Duration::from_millis(100);
 const LAST: Duration = Duration::from_secs(30);
-/// How often one is tried.
+/// How often one is tried. A try that was never sent is none: an outage may last, and the store is
+/// asked nothing meanwhile.
 const TRIES: u32 = 20;
 
 /// What is to become of a session.
@@ -140,13 +141,16 @@ impl Queue {
 async fn work(removals: Removals, store: Arc<dyn SessionStore>) {
     let mut pause = FIRST;
     while let Some(mut removal) = removals.next() {
-        if removal.carry_out(&*store).await.is_ok() {
+        let Err(error) = removal.carry_out(&*store).await else {
             pause = FIRST;
             continue;
-        }
-        removal.tries += 1;
+        };
+        removal.tries += u32::from(error.class() != ErrorClass::NotSent);
         removals.again(removal);
         sleep(pause).await;
         pause = (pause * 2).min(LAST);
     }
 }
+
+#[cfg(test)]
+mod tests;
