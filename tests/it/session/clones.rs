@@ -260,6 +260,42 @@ async fn a_rotation_and_an_update_at_once_are_both_done() {
     assert_eq!(slow.0.len(), 1);
 }
 
+/// Changes to what is not saved yet, and to what is being saved, lose nothing either.
+#[tokio::test]
+async fn what_a_new_visitor_counts_at_once_is_all_counted() {
+    let (slow, mut browser) = (Slow::default(), Browser::of("acme"));
+    let layer = slow.layer();
+    let counts = async |session: Session| {
+        let other = session.clone();
+        let mut turns = 0;
+        let more = |n: Option<u8>| {
+            turns += 1;
+            if turns == 1 {
+                // A clone is faster.
+                other.set("n", &10).unwrap();
+            }
+            n.unwrap_or(0) + 1
+        };
+        assert_eq!(session.update("n", more).await.unwrap(), 11);
+        assert_eq!(turns, 2);
+        // While it is saved.
+        let other = session.clone();
+        let update = async {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            other.update("n", |n: Option<u8>| n.unwrap_or(0) + 1).await.unwrap()
+        };
+        let (saved, n) = tokio::join!(session.commit(), update);
+        saved.unwrap();
+        assert_eq!(n, 12);
+        let (saved, taken) = tokio::join!(session.commit(), session.take::<u8>("n"));
+        saved.unwrap();
+        taken.unwrap()
+    };
+    assert_eq!(browser.visit(&layer, counts).await.value, Some(Some(12)));
+    let n = async |session: Session| get(&session, "n").await;
+    assert_eq!(browser.visit(&layer, n).await.value, Some(None));
+}
+
 #[tokio::test]
 async fn a_stale_token_whose_session_ends_meanwhile_is_not_given_anew() {
     let (stage, mut browser) = (Stage::new(), Browser::of("acme"));

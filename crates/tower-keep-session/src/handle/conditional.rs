@@ -43,6 +43,8 @@ enum View {
     Stored { raw: BTreeMap<Box<str>, Option<Bytes>>, plain: Data },
     /// As this request has them: they are saved with all else.
     Own(Data),
+    /// What this request has is being saved now: they are known when that is done.
+    Saving,
 }
 
 impl Session {
@@ -103,10 +105,16 @@ impl Session {
             self.inner.load().await?;
             let view = self.view(&self.inner.state(), names);
             let (raw, plain) = match view {
+                View::Saving => {
+                    drop(self.inner.busy.hold().await);
+                    continue;
+                }
                 View::Own(values) => {
                     let (change, result) = decide(&values)?;
-                    self.change_own(change)?;
-                    return Ok(result);
+                    if self.change_own(names, &values, change)? {
+                        return Ok(result);
+                    }
+                    continue;
                 }
                 View::Stored { raw, plain } => (raw, plain),
             };
@@ -126,6 +134,9 @@ impl Session {
     }
 
     fn view(&self, state: &State, names: Names<'_>) -> View {
+        if state.saving.is_some() {
+            return View::Saving;
+        }
         let touched =
             |name: &str| state.change.set.contains_key(name) || state.change.removed.contains(name);
         let is_own = match names {
@@ -165,16 +176,25 @@ impl Session {
         }
     }
 
-    fn change_own(&self, change: Change) -> Result<(), SessionError> {
+    /// Changes what this request has, if that is as it was seen.
+    fn change_own(
+        &self,
+        names: Names<'_>,
+        seen: &Data,
+        change: Change,
+    ) -> Result<bool, SessionError> {
         let limit = self.inner.settings.max_bytes;
         let mut state = self.inner.state();
+        if !matches!(self.view(&state, names), View::Own(now) if now == *seen) {
+            return Ok(false);
+        }
         for name in change.removed {
             state.remove(&name)?;
         }
         for (name, value) in change.set {
             state.set(&name, value, limit, self.inner.overhead())?;
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn save_if(
