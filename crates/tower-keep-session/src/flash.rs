@@ -44,8 +44,15 @@ impl Session {
     ///
     /// As [`take`](Self::take).
     pub async fn take_flashes(&self) -> Result<Vec<Flash>, SessionError> {
+        // What the store has is taken at once, though this request has said something too.
+        let mut said = self.take_said(Names::Stored(FLASH)).await?;
+        said.append(&mut self.take_said(Names::Own(FLASH)).await?);
+        Ok(said)
+    }
+
+    async fn take_said(&self, names: Names<'_>) -> Result<Vec<Flash>, SessionError> {
         let taken = self
-            .depending(Names::Beginning(FLASH), |values| {
+            .depending(names, |values| {
                 let said =
                     values.iter().filter_map(|(name, value)| value::decode(name, value).ok());
                 Ok((removing(values), said.collect()))

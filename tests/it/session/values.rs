@@ -238,6 +238,21 @@ async fn flashes_are_said_once_in_order() {
     };
     assert_eq!(browser.visit(&layer, at_once).await.value, Some(vec![note("now")]));
     assert_eq!(browser.visit(&layer, take).await.value, Some(vec![]));
+    // One that says something itself takes nothing that another has taken.
+    browser.visit(&layer, say("three")).await;
+    let mut other = browser.clone();
+    let late = async |session: Session| {
+        session.flash("note", "own").unwrap();
+        session.get::<u8>("n").await.unwrap();
+        let first = other.visit(&layer, take).await.value.unwrap();
+        (first, session.take_flashes().await.unwrap())
+    };
+    let both = (vec![note("three")], vec![note("own")]);
+    assert_eq!(browser.visit(&layer, late).await.value, Some(both));
+    browser.visit(&layer, say("four")).await;
+    let both = vec![note("four"), note("now")];
+    assert_eq!(browser.visit(&layer, at_once).await.value, Some(both));
+    assert_eq!(browser.visit(&layer, take).await.value, Some(vec![]));
 }
 
 #[derive(Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]

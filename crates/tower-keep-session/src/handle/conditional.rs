@@ -24,15 +24,17 @@ const TRIES: usize = 1000;
 pub(crate) enum Names<'a> {
     /// This one.
     One(&'a str),
-    /// All whose names begin so.
-    Beginning(&'a str),
+    /// All whose names begin so, of those that the store has and this request has not changed.
+    Stored(&'a str),
+    /// All whose names begin so, of those that this request has set.
+    Own(&'a str),
 }
 
 impl Names<'_> {
     fn has(self, name: &str) -> bool {
         match self {
             Self::One(one) => one == name,
-            Self::Beginning(beginning) => name.starts_with(beginning),
+            Self::Stored(beginning) | Self::Own(beginning) => name.starts_with(beginning),
         }
     }
 }
@@ -139,15 +141,18 @@ impl Session {
         }
         let touched =
             |name: &str| state.change.set.contains_key(name) || state.change.removed.contains(name);
-        let is_own = match names {
-            Names::One(name) => touched(name),
-            beginning @ Names::Beginning(_) => {
-                let mut touched = state.change.set.keys().chain(&state.change.removed);
-                touched.any(|name| beginning.has(name))
-            }
+        let (is_own, has_own) = match names {
+            Names::One(name) => (touched(name), true),
+            Names::Stored(_) => (false, false),
+            Names::Own(_) => (true, true),
+        };
+        let is_wanted = |name: &str| match names {
+            Names::One(one) => one == name,
+            Names::Stored(_) => names.has(name) && !touched(name),
+            Names::Own(_) => false,
         };
         let stored = state.kept().map(|record| {
-            let of_names = record.data.iter().filter(|(name, _)| names.has(name));
+            let of_names = record.data.iter().filter(|(name, _)| is_wanted(name));
             of_names.map(|(name, value)| (name.clone(), value.clone())).collect::<Data>()
         });
         let open = |data: &Data| -> Data {
@@ -169,7 +174,8 @@ impl Session {
             stored => {
                 let mut values = stored.as_ref().map(open).unwrap_or_default();
                 values.retain(|name, _| !state.change.removed.contains(name));
-                let own = state.change.set.iter().filter(|(name, _)| names.has(name));
+                let set = state.change.set.iter();
+                let own = set.filter(|(name, _)| has_own && names.has(name));
                 values.extend(own.map(|(name, value)| (name.clone(), value.clone())));
                 View::Own(values)
             }
