@@ -8,6 +8,7 @@ use crate::{
     commit::Committed,
     error::SessionError,
     inner::Inner,
+    lifetime::Lifetimes,
     outcome::SessionOutcome,
     policy::{SaveOn, Step},
     settings::OnStoreFailure,
@@ -129,8 +130,8 @@ fn write(session: &Inner, state: &State, headers: &mut HeaderMap) {
     }
     let way = session.way();
     match (state.news, &state.token, way) {
-        // It can wait for an answer that is for the client alone.
-        (News::Renewed, ..) if carrier::is_shared(headers) => return,
+        // It can wait for an answer that is for the client alone, but not for ever.
+        (News::Renewed, ..) if carrier::is_shared(headers) && !is_urgent(session) => return,
         (News::Renewed | News::Kept | News::Token, Some(token), way) => {
             let text = token.seal(&settings.ring, &session.tenant, name);
             match way {
@@ -147,4 +148,9 @@ fn write(session: &Inner, state: &State, headers: &mut HeaderMap) {
         _ => return,
     }
     carrier::no_store(headers);
+}
+
+/// Whether the token that the client has is good for little longer.
+fn is_urgent(session: &Inner) -> bool {
+    session.opened().is_some_and(|opened| Lifetimes::is_urgent(&opened.token, session.now()))
 }

@@ -42,7 +42,8 @@
 //!    header `x-session-token`. An answer has at most one of both, and then
 //!    `Cache-Control: no-store` unless the handler has said `no-store` or `private` itself; one that
 //!    the handler means for others too (`public`, `s-maxage`, `max-age` above 0) keeps what it says
-//!    where the token can wait for the next answer. An answer for which the session was looked at
+//!    where the token can wait for the next answer, which it can until half the session's idle time
+//!    has passed. An answer for which the session was looked at
 //!    has `Vary`.
 //! 4. One command reads a session, one writes it: [`set`](Session::set) and
 //!    [`remove`](Session::remove) need no reading before, and are merged by name with what others

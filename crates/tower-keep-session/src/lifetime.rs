@@ -152,6 +152,12 @@ impl Lifetimes {
         unused(token, now) > idle.saturating_add(self.interval(token.idle))
     }
 
+    /// Whether so much of its time has passed since the token was made that the client must have a new
+    /// one soon, or is taken for one whose session has ended.
+    pub(crate) fn is_urgent(token: &Token, now: UnixMillis) -> bool {
+        unused(token, now) >= millis(token.idle) / 2
+    }
+
     /// How long the client keeps a cookie that it is given now, in whole seconds and never past
     /// the absolute limit; `None` to forget it when it ends its own session.
     pub(crate) fn max_age(

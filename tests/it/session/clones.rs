@@ -379,6 +379,11 @@ async fn an_answer_that_others_share_has_no_token() {
         (text("set-cookie").is_some(), text("cache-control").unwrap())
     };
     assert_eq!(shared(false).await, (false, "public, max-age=60".to_owned()));
+    stage.wait(43_200 - 401);
+    assert_eq!(shared(false).await, (false, "public, max-age=60".to_owned()));
+    // A client that sees such answers alone must not be logged out.
+    stage.wait(1);
+    assert_eq!(shared(false).await, (true, "no-store".to_owned()));
     assert_eq!(shared(true).await, (true, "no-store".to_owned()));
 }
 

@@ -161,6 +161,14 @@ fn it_is_over_when_the_store_too_must_think_so() {
 }
 
 #[test]
+fn a_new_token_is_urgent_when_half_the_time_has_passed() {
+    let token = token(5_000, secs(60));
+    for (now, urgent) in [(0, false), (34_999, false), (35_000, true), (u64::MAX, true)] {
+        assert_eq!(Lifetimes::is_urgent(&token, UnixMillis(now)), urgent, "{now}");
+    }
+}
+
+#[test]
 fn a_cookie_does_not_outlive_its_session() {
     let now = UnixMillis(10_000);
     let age = |idle, end: Option<u64>| {
