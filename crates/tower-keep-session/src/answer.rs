@@ -40,14 +40,15 @@ pub(crate) fn due<B>(session: &Inner, answer: Option<&Response<B>>) -> Due {
         }
         Some(answer) => {
             let saves = session.settings.save_on == SaveOn::Always || !is_server_error(answer);
-            saves || state.intent.moves()
+            // Where a commit has failed before, that is what the answer tells: so it stays.
+            saves || (state.intent.moves() && !state.failed)
         }
     };
     let mut discarded = false;
     if !keeps {
         let dropped = std::mem::take(&mut state.change);
         let ends = state.intent.ends;
-        discarded = dropped != Change::default();
+        discarded = dropped != Change::default() || (state.failed && state.intent.moves() && !ends);
         state.intent = Intent { ends, ..Intent::default() };
     }
     let plan = session.plan(&state);

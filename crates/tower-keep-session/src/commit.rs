@@ -63,6 +63,7 @@ impl Inner {
         let done = self.carry_out(work).await;
         let mut state = self.state();
         state.saving = None;
+        state.failed = matches!(&done, Err(SessionError::Store(_)));
         match &done {
             Ok(Committed::Gone) => state.is_gone(),
             Err(SessionError::Store(_)) => state.restore(change, intent),

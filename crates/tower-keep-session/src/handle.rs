@@ -179,7 +179,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`SessionError::Store`] when it could not be: it is tried again before the answer begins.
+    /// [`SessionError::Store`] when it could not be: it is tried again before the answer begins, but
+    /// for a login or rotation only if the answer is no server error ([`SaveOn`](crate::SaveOn)).
     /// [`SessionError::Gone`] when the session has ended meanwhile.
     pub async fn commit(&self) -> Result<(), SessionError> {
         let tells = self.inner.state().sealed == Seal::Open;

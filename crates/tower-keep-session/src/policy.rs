@@ -77,7 +77,9 @@ const fn writes(intent: &Intent) -> bool {
 pub enum SaveOn {
     /// What a request changed is kept unless its answer is a server error (5xx, or for gRPC a
     /// trailers-only answer with an error of the server's). A login, rotation or logout is carried
-    /// out all the same, whole: with all that was changed.
+    /// out all the same, whole: with all that was changed. Where a
+    /// [`commit`](crate::Session::commit) of it has failed, such an answer tells of that, and of the
+    /// three only the logout is tried again.
     #[default]
     Success,
     /// What a request changed is kept whatever it is answered.

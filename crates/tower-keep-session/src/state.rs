@@ -75,6 +75,8 @@ pub(crate) struct State {
     pub(crate) saving: Option<Change>,
     /// A rotation that was tried, whose outcome is not known.
     pub(crate) drawn: Option<Drawn>,
+    /// What is to be done could not be, when it was tried last.
+    pub(crate) failed: bool,
     /// What the client must be told.
     pub(crate) news: News,
     /// Whether the store knows that the session is used.

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use http::StatusCode;
 use tower_keep_core::{Answer, StoreError, key::SessionKey};
 use tower_keep_session::{
     Bounds, Change, Data, Header, How, MemoryStore, Moved, OnStoreFailure, Place, PublicId, Record,
@@ -210,6 +211,41 @@ async fn a_commit_that_fails_is_tried_again_with_the_answer() {
         (session.get::<u8>("n").await.unwrap(), session.get::<u8>("m").await.unwrap())
     };
     assert_eq!(browser.visit(&layer, both).await.value, Some((Some(1), Some(2))));
+}
+
+/// An answer that says that a login has failed is the end of it; who logs out is out all the same.
+#[tokio::test]
+async fn what_a_commit_failed_to_do_is_not_done_with_an_answer_that_says_so() {
+    let (flaky, mut browser) = (Arc::<Flaky>::default(), Browser::of("acme"));
+    let layer = flaky.builder().build().unwrap();
+    browser.visit(&layer, set_n).await;
+    let commits = async |session: Session| {
+        flaky.fail(false, true, true);
+        assert!(session.commit().await.is_err());
+        flaky.fail(false, false, false);
+    };
+    for status in [StatusCode::SERVICE_UNAVAILABLE, StatusCode::OK] {
+        let fails = async |session: Session| {
+            log_in(session.clone()).await;
+            commits(session).await;
+            (status, ())
+        };
+        let done = status.is_success();
+        let visit = browser.answered(&layer, fails).await;
+        let outcome = if done { SessionOutcome::Created } else { SessionOutcome::Discarded };
+        assert_eq!((visit.status, visit.outcome), (status, Some(outcome)));
+        assert_eq!(visit.cookies().len(), usize::from(done));
+        assert_eq!(browser.visit(&layer, is_user).await.value, Some(done));
+        assert_eq!(browser.visit(&layer, get_n).await.value, Some(Some(1)));
+    }
+    let leaves = async |session: Session| {
+        session.logout();
+        commits(session).await;
+        (StatusCode::SERVICE_UNAVAILABLE, ())
+    };
+    let visit = browser.answered(&layer, leaves).await;
+    assert_eq!(visit.outcome, Some(SessionOutcome::Ended));
+    assert!(flaky.store.is_empty() && browser.cookie.is_none());
 }
 
 #[tokio::test]
