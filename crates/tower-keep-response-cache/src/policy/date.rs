@@ -25,7 +25,8 @@ pub(crate) fn parse(value: &[u8], now: UnixMillis) -> Option<UnixMillis> {
     let value = value.trim_ascii();
     let (date, time) = fixdate(value).or_else(|| asctime(value)).or_else(|| rfc850(value, now))?;
     let since_1970 = date.days()?.checked_sub(EPOCH).map_or(0, |days| days * 86_400 + time);
-    Some(UnixMillis(since_1970 * 1000))
+    // A leap second at the end of 9999 would be later than what can be written.
+    Some(UnixMillis(since_1970.min(LAST) * 1000))
 }
 
 /// The moment that the field `name` names: `None` where it is absent, makes no sense, or stands
