@@ -107,7 +107,8 @@ impl Spares {
     fn begin(shared: &Shared, need: Need, now: Instant) -> Self {
         let Some(blueprint) = &shared.blueprint else { return Self::default() };
         // Each begins with another sentinel, and of those all but one may be silent.
-        let sentinels = shared.config.deployment.sentinel().map_or(0, |_| shared.config.hosts.len());
+        let sentinels =
+            shared.config.deployment.sentinel().map_or(0, |_| shared.config.hosts.len());
         let more = if need == Need::Relief { 0 } else { sentinels.clamp(2, MOST) - 1 };
         let hasty = (0..more).filter_map(|_| blueprint.hasty());
         // The settings were good once: they still are.
