@@ -1,6 +1,7 @@
 //! The response cache on Redis: many who miss at once, a server that is away, users whose sessions
 //! end.
 
+mod nested;
 mod turns;
 mod users;
 mod wishes;

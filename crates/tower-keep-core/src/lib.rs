@@ -4,7 +4,7 @@
 //! 1. [`Principal`] says for which tenant and user a request acts; [`PrincipalLayer`] finds it
 //!    out once, at the door. [`TenantId`] and [`UserId`] are validated when made.
 //! 2. [`TrustedProxies`] finds the client's address behind the proxies that are trusted;
-//!    [`PeerAddr`] and [`RouteTemplate`] are extensions that any server may set.
+//!    [`PeerAddr`], [`RouteTemplate`] and [`AskedUri`] are extensions that any server may set.
 //! 3. [`Rejection`] is a refusal, rendered as HTTP problem document or as gRPC reply.
 //!    [`ResponseBody`] is the body of every answer that went through a layer, and can be recorded
 //!    on its way ([`Recording`]); [`RequestBody`] is that of requests which a layer may make itself.
@@ -24,8 +24,8 @@
 //!
 //! # Features
 //!
-//! `axum` (off): reads axum's `MatchedPath` and `ConnectInfo<SocketAddr>` where a request has no
-//! [`RouteTemplate`] or [`PeerAddr`].
+//! `axum` (off): reads axum's `MatchedPath`, `OriginalUri` and `ConnectInfo<SocketAddr>` where a
+//! request has no [`RouteTemplate`], [`AskedUri`] or [`PeerAddr`].
 
 pub mod cache_status;
 pub mod key;
@@ -35,6 +35,7 @@ mod address;
 mod admission;
 mod aead;
 mod answer;
+mod asked_uri;
 mod body;
 mod digits;
 mod error;
@@ -58,6 +59,7 @@ pub use self::{
     admission::{Admission, Admitted},
     aead::SealingKey,
     answer::Answer,
+    asked_uri::AskedUri,
     body::{
         BodyError, Budget, Follow, Recorded, Recording, RequestBody, ResponseBody, Seen, WatchBody,
     },

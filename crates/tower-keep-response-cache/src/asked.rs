@@ -89,7 +89,7 @@ impl Settings {
 
     /// Names what is asked for; `false` if it has no name.
     pub(crate) fn name(&self, lookup: &mut Lookup, head: Head<'_>) -> bool {
-        let identity = Target::of(head.uri(), head.headers())
+        let identity = Target::asked(head.uri(), head.headers(), head.extensions())
             .and_then(|target| key::canonical(target, &self.query, lookup.user.as_ref()))
             .and_then(|mut identity| {
                 let keyed = self.unkeyed != Unkeyed::Key

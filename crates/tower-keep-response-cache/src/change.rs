@@ -80,7 +80,7 @@ where
 impl Settings {
     /// What an answer to an unsafe request makes invalid.
     fn changed(&self, sent: &Parts, answer: &response::Parts) -> Vec<Tag> {
-        let Some(target) = Target::of(&sent.uri, &sent.headers) else { return Vec::new() };
+        let Some(target) = target(sent) else { return Vec::new() };
         // Groups are named by an answer that knows, although the request may have failed.
         let groups = groups::invalidated(&sent.method, &answer.headers, target);
         if !invalidate::invalidates(&sent.method, answer.status) {
@@ -104,7 +104,7 @@ impl Settings {
         if sent.method != Method::POST || !self.may_keep(sent) {
             return None;
         }
-        let target = Target::of(&sent.uri, &sent.headers)?;
+        let target = target(sent)?;
         if !invalidate::names_itself(target, &answer.headers) {
             return None;
         }
@@ -130,4 +130,8 @@ impl Settings {
         let settings = Arc::clone(self);
         Some(Fill { draft, guard: FillGuard { settings, name, leader: None, lease: None } })
     }
+}
+
+fn target(sent: &Parts) -> Option<Target<'_>> {
+    Target::asked(&sent.uri, &sent.headers, &sent.extensions)
 }

@@ -243,7 +243,7 @@ fn prepare(parts: &mut Parts, old: Option<&Old>) -> Asking {
 
 impl View {
     fn target(&self) -> Option<Target<'_>> {
-        Target::of(&self.parts.uri, &self.parts.headers)
+        Target::asked(&self.parts.uri, &self.parts.headers, &self.parts.extensions)
     }
 
     /// The head of the request as the service sees it.

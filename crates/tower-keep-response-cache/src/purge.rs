@@ -75,8 +75,10 @@ impl Selection {
         self
     }
 
-    /// What is stored for this path as the layer sees it, escapes and all: of whatever host,
-    /// query, user and variant.
+    /// What is stored for this path as it was asked for, escapes and all: of whatever host, query,
+    /// user and variant. Inside of axum's `nest`, and wherever a router leaves an
+    /// [`AskedUri`](tower_keep_core::AskedUri), it is the whole path, with what the layer does not
+    /// see of it.
     pub fn path(self, path: impl Into<String>) -> Self {
         self.paths([path])
     }

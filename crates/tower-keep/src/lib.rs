@@ -31,8 +31,8 @@
 //! # Features
 //!
 //! - `redis` (on): keeps state in Redis. Without it everything is kept in memory.
-//! - `axum` (off): takes the endpoint from axum's `MatchedPath` and the peer's address from
-//!   `ConnectInfo<SocketAddr>`.
+//! - `axum` (off): takes the endpoint from axum's `MatchedPath`, the peer's address from
+//!   `ConnectInfo<SocketAddr>`, and what a cached answer is kept for from `OriginalUri`.
 
 mod config;
 mod env;
@@ -58,11 +58,11 @@ pub use tower_keep_ai_cache::{
     CachedAnswers,
 };
 pub use tower_keep_core::{
-    Admission, Admitted, BodyError, BoxError, ClientAddr, ConfigError, ConfigProblem, CostUnit,
-    Dialect, ErrorClass, ForwardingHeader, GrpcCode, InvalidId, InvalidPrincipal, KnownTenants,
-    LateCost, PeerAddr, Principal, PrincipalExtractor, PrincipalLayer, PrincipalLayerBuilder,
-    Rejection, RequestBody, ResponseBody, RouteTemplate, StoreError, TenantId, TrustedProxies,
-    UserId, Vault, cache_status,
+    Admission, Admitted, AskedUri, BodyError, BoxError, ClientAddr, ConfigError, ConfigProblem,
+    CostUnit, Dialect, ErrorClass, ForwardingHeader, GrpcCode, InvalidId, InvalidPrincipal,
+    KnownTenants, LateCost, PeerAddr, Principal, PrincipalExtractor, PrincipalLayer,
+    PrincipalLayerBuilder, Rejection, RequestBody, ResponseBody, RouteTemplate, StoreError,
+    TenantId, TrustedProxies, UserId, Vault, cache_status,
 };
 pub use tower_keep_query_cache::{
     Cacheable, CacheableQuery, Fetched, InvalidParameters, Invalidate, LoadError, QueryCache,

@@ -1,7 +1,7 @@
 //! What a response is stored under.
 
-use http::{HeaderMap, Uri, header::HOST, uri::Scheme};
-use tower_keep_core::UserId;
+use http::{Extensions, HeaderMap, Uri, header::HOST, uri::Scheme};
+use tower_keep_core::{AskedUri, UserId};
 
 mod query;
 
@@ -25,7 +25,17 @@ pub(crate) struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// The target of a request. `None` if it is not clear what that is: several `Host` fields, one
+    /// The target of a request as the client has asked for it, whatever routers have taken off its
+    /// path since.
+    pub(crate) fn asked(
+        uri: &'a Uri,
+        headers: &'a HeaderMap,
+        extensions: &'a Extensions,
+    ) -> Option<Self> {
+        Self::of(AskedUri::of(uri, extensions), headers)
+    }
+
+    /// The target of a URI and its fields. `None` if it is not clear what that is: several `Host` fields, one
     /// that is another than the host of the target, so that nobody knows which of them the service
     /// goes by, or one that no host has.
     pub(crate) fn of(uri: &'a Uri, headers: &'a HeaderMap) -> Option<Self> {

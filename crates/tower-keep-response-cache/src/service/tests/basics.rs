@@ -1,3 +1,5 @@
+use tower_keep_core::AskedUri;
+
 use super::*;
 
 #[tokio::test]
@@ -39,6 +41,30 @@ async fn targets_are_kept_apart() {
         assert_eq!(site.send(request()).await.body, first.body);
     }
     assert_eq!(site.asked(), 5);
+}
+
+/// What a router has taken off the path says whose the answer is, although the service goes by the
+/// rest.
+#[tokio::test]
+async fn targets_whose_beginnings_are_taken_away_are_kept_apart() {
+    let site = site(|request, number| match *request.method() {
+        Method::GET => answer(&[("cache-control", "max-age=60")], number),
+        _ => answer(&[("location", "there")], number),
+    });
+    let ask = async |method: Method, whole: &str, rest: &str| {
+        let request = Request::builder().method(method).uri(rest).header("host", "example.com");
+        let request = request.extension(AskedUri(whole.parse().unwrap()));
+        site.send(request.body(Full::default()).unwrap()).await
+    };
+    for (whole, rest) in [("/1/a", "/a"), ("/2/a", "/a"), ("/1/there", "/there")] {
+        assert!(!ask(Method::GET, whole, rest).await.is_hit(), "{whole}");
+        assert!(ask(Method::GET, whole, rest).await.is_hit(), "{whole}");
+    }
+    assert_eq!(site.seen.lock().unwrap()[1].uri(), "/a");
+    ask(Method::PUT, "/1/a", "/a").await;
+    assert!(!ask(Method::GET, "/1/a", "/a").await.is_hit());
+    assert!(!ask(Method::GET, "/1/there", "/there").await.is_hit());
+    assert!(ask(Method::GET, "/2/a", "/a").await.is_hit());
 }
 
 #[tokio::test]
