@@ -266,7 +266,8 @@ impl ResponseCacheLayerBuilder {
         self
     }
 
-    /// Which fields those are, instead of the usual ones.
+    /// Which fields those are, instead of the usual ones. A `_` in the name of a field is a `-`, as
+    /// it is to services that read fields as CGI does.
     pub fn unkeyed_fields(mut self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
         self.unkeyed_fields = fields.into_iter().collect();
         self

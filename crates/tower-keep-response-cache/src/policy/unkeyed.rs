@@ -46,27 +46,41 @@ pub(crate) const FIELDS: [&str; 22] = [
     "x-method-override",
 ];
 
-/// Whether a request has any of these fields.
+/// Whether two names are one to a service that reads fields as CGI (RFC 3875 §4.1.18) has them,
+/// where `-` becomes `_`.
+fn is_like(name: &HeaderName, field: &HeaderName) -> bool {
+    let (name, field) = (name.as_str().as_bytes(), field.as_str().as_bytes());
+    let same = |(a, b): (&u8, &u8)| a == b || (b"-_".contains(a) && b"-_".contains(b));
+    name.len() == field.len() && name.iter().zip(field).all(same)
+}
+
+fn is_among(name: &HeaderName, fields: &[HeaderName]) -> bool {
+    fields.iter().any(|field| is_like(name, field))
+}
+
+/// Whether a request has any of these fields, with `-` or `_` in their names.
 pub(crate) fn present(request: &HeaderMap, fields: &[HeaderName]) -> bool {
-    fields.iter().any(|field| request.contains_key(field))
+    request.keys().any(|name| is_among(name, fields))
 }
 
 /// Takes the fields out of a request.
 pub(crate) fn strip(request: &mut HeaderMap, fields: &[HeaderName]) {
-    for field in fields {
-        request.remove(field);
+    let has: Vec<_> = request.keys().filter(|name| is_among(name, fields)).cloned().collect();
+    for name in has {
+        request.remove(name);
     }
 }
 
 /// Adds the fields that a request has to its identity (`key::canonical`); `false` if that becomes
 /// longer than is kept.
 pub(crate) fn key(identity: &mut Vec<u8>, request: &HeaderMap, fields: &[HeaderName]) -> bool {
+    let has: Vec<_> = request.iter().filter(|(name, _)| is_among(name, fields)).collect();
     for field in fields {
-        for value in request.get_all(field) {
-            if !key::fits(identity.len() + 8 + field.as_str().len() + value.len()) {
+        for (name, value) in has.iter().filter(|(name, _)| is_like(name, field)) {
+            if !key::fits(identity.len() + 8 + name.as_str().len() + value.len()) {
                 return false;
             }
-            key::piece(identity, field.as_str().as_bytes());
+            key::piece(identity, name.as_str().as_bytes());
             key::piece(identity, value.as_bytes());
         }
     }
@@ -110,6 +124,27 @@ mod tests {
         assert!(present(&evil, &defaults()));
         strip(&mut evil, &defaults());
         assert_eq!(evil, request(&[("host", "h")]));
+    }
+
+    /// A service that reads them as CGI has them sees the same field.
+    #[test]
+    fn a_line_below_is_a_hyphen() {
+        for name in ["x_forwarded_host", "x-forwarded_host", "x_original_url", "front_end-https"] {
+            let mut evil = request(&[(name, "a"), ("x_host_", "kept"), ("xxhost", "kept")]);
+            assert!(present(&evil, &defaults()), "{name}");
+            assert_ne!(identity(&[(name, "a")]), identity(&[]), "{name}");
+            assert_ne!(identity(&[(name, "a")]), identity(&[(name, "b")]), "{name}");
+            strip(&mut evil, &defaults());
+            assert!(evil.len() == 2 && !present(&evil, &defaults()), "{name}");
+        }
+        // So it is in a name that the program gives.
+        let own = [HeaderName::from_static("x_own")];
+        for name in ["x-own", "x_own"] {
+            assert!(present(&request(&[(name, "a")]), &own), "{name}");
+        }
+        // One spelled so is not taken for the other, which another service sees alone.
+        let other = [identity(&[("x_host", "a")]), identity(&[("x-host", "a"), ("x_host", "a")])];
+        assert!(!other.contains(&identity(&[("x-host", "a")])) && other[0] != other[1]);
     }
 
     #[test]
