@@ -7,6 +7,7 @@ use tower_keep_core::{Dialect, Head, Principal, TenantId, UserId};
 use crate::{
     bypass::BypassReason,
     policy::{
+        invalidate,
         key::{self, Target},
         request::RequestDirectives,
         unkeyed::{self, Unkeyed},
@@ -100,13 +101,20 @@ impl Settings {
         lookup.name.is_some()
     }
 
-    /// Whether an answer to this request may be everybody's, as far as the request is concerned.
+    /// Whether an answer to this request may be everybody's, as far as the request is concerned, as
+    /// the service sees it.
     pub(crate) fn may_keep(&self, parts: &Parts) -> bool {
         let principal = Principal::of(&parts.extensions);
         let identified = principal.is_some_and(|principal| *principal.tenant() != TenantId::NONE);
-        let unkeyed = self.unkeyed != Unkeyed::Strip;
         (identified || !self.has_credentials(&parts.headers))
-            && !(unkeyed && unkeyed::present(&parts.headers, &self.unkeyed_fields))
+            && !unkeyed::present(&parts.headers, &self.unkeyed_fields)
+    }
+
+    /// Takes out of a request what the service must not see.
+    pub(crate) fn strip(&self, method: &Method, headers: &mut HeaderMap) {
+        if self.unkeyed == Unkeyed::Strip {
+            unkeyed::strip(headers, &self.unkeyed_fields, !invalidate::is_safe(method));
+        }
     }
 
     fn skips(&self, parts: &Parts) -> bool {

@@ -55,6 +55,11 @@ pub enum BypassReason {
 }
 
 impl BypassReason {
+    /// Whether a request that is passed on for this reason is passed on as it came.
+    pub(crate) const fn is_untouched(self) -> bool {
+        matches!(self, Self::Skipped | Self::Protocol)
+    }
+
     /// The reason as a short label, for logs, metrics and `Cache-Status`.
     pub const fn label(self) -> &'static str {
         match self {

@@ -46,6 +46,7 @@ where
     /// Passes it on, and makes invalid what its answer says is.
     pub(crate) async fn run(mut self) -> Answer<R, S::Error> {
         let requested = self.settings.clock.now();
+        self.settings.strip(&self.parts.method, &mut self.parts.headers);
         let sent = self.parts.clone();
         let request = Request::from_parts(self.parts, self.body);
         let (mut head, body) = self.service.call(request).await?.into_parts();

@@ -23,7 +23,6 @@ use crate::{
         reuse,
         status::{CacheStatus, Forward},
         storable::is_never_stored,
-        unkeyed::{self, Unkeyed},
         validate,
     },
     reply,
@@ -107,7 +106,7 @@ where
 
     /// Without a target there is nothing to store it under.
     async fn pass(mut self, forward: Forward) -> Answer<R, S::Error> {
-        let request = Request::from_parts(self.view.parts.clone(), std::mem::take(&mut self.body));
+        let request = Request::from_parts(self.view.outgoing(), std::mem::take(&mut self.body));
         let mut answer = self.service.call(request).await?.map(ResponseBody::inner);
         let status = CacheStatus { forward: Some(forward), ..CacheStatus::default() };
         status.append(answer.headers_mut());
@@ -247,11 +246,9 @@ impl View {
     }
 
     /// The head of the request as the service sees it.
-    fn outgoing(&self) -> Parts {
+    pub(crate) fn outgoing(&self) -> Parts {
         let mut parts = self.parts.clone();
-        if self.settings.unkeyed == Unkeyed::Strip {
-            unkeyed::strip(&mut parts.headers, &self.settings.unkeyed_fields);
-        }
+        self.settings.strip(&parts.method, &mut parts.headers);
         parts
     }
 

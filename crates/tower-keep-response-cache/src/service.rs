@@ -57,13 +57,17 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let observation = INSTRUMENTS.observe();
         let body = request.body();
         let has_body = !body.is_end_stream() && body.size_hint().exact() != Some(0);
         let settings = &self.settings;
         match settings.ask(Head::from(&request), has_body) {
             Asked::Bypass(reason) => {
+                if !reason.is_untouched() {
+                    let method = request.method().clone();
+                    settings.strip(&method, request.headers_mut());
+                }
                 let future = self.inner.call(request.map(RequestBody::inner));
                 ResponseCacheFuture::passing(future, Arc::clone(settings), reason, observation)
             }

@@ -121,7 +121,7 @@ where
             return Ok(self.finish_with(answer, Outcome::NotStored));
         }
         let body = std::mem::take(&mut self.body);
-        let request = Request::from_parts(self.view.parts.clone(), body);
+        let request = Request::from_parts(self.view.outgoing(), body);
         let mut answer = self.service.call(request).await?;
         let status = CacheStatus {
             forward: Some(Forward::Bypass),

@@ -9,7 +9,11 @@ use super::key;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unkeyed {
-    /// The service does not see the field.
+    /// The service does not see the field, whether or not it is asked for what may be stored, unless
+    /// the cache was told to [skip](crate::ResponseCacheLayerBuilder::skip) the request, or it is
+    /// gRPC or one to change the protocol. In a request that may change something a field stays
+    /// that names another method, since it says what is to be changed; what answers that is not
+    /// stored.
     #[default]
     Strip,
     /// Requests with different values get different responses. For services behind a proxy that
@@ -18,6 +22,13 @@ pub enum Unkeyed {
     /// Such requests are neither answered from the cache nor stored.
     Bypass,
 }
+
+/// The fields that say another method than the request has.
+const METHODS: [HeaderName; 3] = [
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-method-override"),
+];
 
 /// The fields that are looked at unless the program names others: they say another host, scheme,
 /// target or method than the request has.
@@ -63,9 +74,12 @@ pub(crate) fn present(request: &HeaderMap, fields: &[HeaderName]) -> bool {
     request.keys().any(|name| is_among(name, fields))
 }
 
-/// Takes the fields out of a request.
-pub(crate) fn strip(request: &mut HeaderMap, fields: &[HeaderName]) {
-    let has: Vec<_> = request.keys().filter(|name| is_among(name, fields)).cloned().collect();
+/// Takes the fields out of a request. Those that name a method stay where the request's own may
+/// change something (`changes`): it would change something else without them.
+pub(crate) fn strip(request: &mut HeaderMap, fields: &[HeaderName], changes: bool) {
+    let goes =
+        |name: &&HeaderName| is_among(name, fields) && !(changes && is_among(name, &METHODS));
+    let has: Vec<_> = request.keys().filter(goes).cloned().collect();
     for name in has {
         request.remove(name);
     }
@@ -112,7 +126,7 @@ mod tests {
     fn a_request_without_them_is_left_alone() {
         let mut plain = request(&[("accept", "a"), ("x-forwarded-for", "b")]);
         assert!(!present(&plain, &defaults()));
-        strip(&mut plain, &defaults());
+        strip(&mut plain, &defaults(), false);
         assert_eq!(plain.len(), 2);
         assert_eq!(identity(&[("accept", "a")]), [1]);
     }
@@ -122,8 +136,19 @@ mod tests {
         let mut evil = request(&[("x-forwarded-host", "a"), ("host", "h")]);
         evil.append("x-forwarded-host", "b".parse().unwrap());
         assert!(present(&evil, &defaults()));
-        strip(&mut evil, &defaults());
+        strip(&mut evil, &defaults(), false);
         assert_eq!(evil, request(&[("host", "h")]));
+    }
+
+    #[test]
+    fn a_change_is_the_one_that_was_meant() {
+        let asked =
+            [("x-http_method-override", "DELETE"), ("x-method-override", "a"), ("x-host", "a")];
+        let mut change = request(&asked);
+        strip(&mut change, &defaults(), true);
+        assert_eq!(change, request(&asked[..2]));
+        strip(&mut change, &defaults(), false);
+        assert!(change.is_empty());
     }
 
     /// A service that reads them as CGI has them sees the same field.
@@ -134,7 +159,7 @@ mod tests {
             assert!(present(&evil, &defaults()), "{name}");
             assert_ne!(identity(&[(name, "a")]), identity(&[]), "{name}");
             assert_ne!(identity(&[(name, "a")]), identity(&[(name, "b")]), "{name}");
-            strip(&mut evil, &defaults());
+            strip(&mut evil, &defaults(), false);
             assert!(evil.len() == 2 && !present(&evil, &defaults()), "{name}");
         }
         // So it is in a name that the program gives.
