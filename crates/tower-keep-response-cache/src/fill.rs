@@ -1,6 +1,7 @@
 //! From a body that comes in to what is stored.
 
 use std::{
+    future::poll_fn,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -11,7 +12,7 @@ use http::{StatusCode, header::CONTENT_LENGTH};
 use http_body::Body;
 use tokio::{runtime::Handle, time::timeout};
 use tower_keep_cache::{Leader, LeaseToken, Name, Put};
-use tower_keep_core::{BoxError, Follow, Recorded, ResponseBody};
+use tower_keep_core::{BoxError, Follow, Recorded, Recording, ResponseBody};
 
 use crate::{
     draft::{Draft, gives_way},
@@ -95,26 +96,39 @@ impl Fill {
             self.end(recorded);
             return client;
         }
-        // What may turn out to be too long breaks off for those who read along.
+        // Without a runtime nobody can read it but the client.
+        let Ok(runtime) = Handle::try_current() else { return client };
+        // What may turn out to be too long, or to have no room, breaks off for those who read along.
         if let Some(length) = length
             && self.draft.may_be_long(length)
             && self.draft.stored.status != StatusCode::PARTIAL_CONTENT
+            && recording.reserve(length)
         {
             let mut head = self.draft.stored.clone();
             head.headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
             self.guard.share(Flown::Live(Arc::new(head), recording.follow()));
         }
-        let patience = settings.fill_timeout;
-        // Without a runtime nobody can read it but the client.
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move {
-                match timeout(patience, recording.run()).await {
-                    Ok(recorded) => self.end(recorded),
-                    Err(_) => self.end(Recorded::TooLarge),
-                }
-            });
-        }
+        runtime.spawn(self.see_through(recording));
         client
+    }
+
+    /// Reads the body for so long, and from then on only for those who read along already.
+    async fn see_through<R>(self, mut recording: Recording<R>)
+    where
+        R: Body<Data = Bytes>,
+        R::Error: Into<BoxError>,
+    {
+        let patience = self.guard.settings.fill_timeout;
+        let read = poll_fn(|cx| recording.poll_run(cx));
+        if let Ok(recorded) = timeout(patience, read).await {
+            return self.end(recorded);
+        }
+        self.end(Recorded::TooLarge);
+        while recording.is_followed() {
+            if timeout(patience, poll_fn(|cx| recording.poll_run(cx))).await.is_ok() {
+                return;
+            }
+        }
     }
 
     fn end(self, recorded: Recorded) {

@@ -22,6 +22,8 @@ struct Room {
 pub(super) struct Held {
     room: Arc<Room>,
     bytes: u64,
+    /// What of that was taken.
+    used: u64,
 }
 
 impl Budget {
@@ -36,13 +38,24 @@ impl Budget {
     }
 
     pub(super) fn hold(&self) -> Held {
-        Held { room: Arc::clone(&self.0), bytes: 0 }
+        Held { room: Arc::clone(&self.0), bytes: 0, used: 0 }
     }
 }
 
 impl Held {
-    /// Holds more; `false` if there is no room for that.
+    /// Takes more; `false` if there is no room for that.
     pub(super) fn take(&mut self, more: u64) -> bool {
+        let used = self.used.saturating_add(more);
+        let taken = self.reserve(used);
+        if taken {
+            self.used = used;
+        }
+        taken
+    }
+
+    /// Has room for so much in all, whatever others take; `false` if there is none.
+    pub(super) fn reserve(&mut self, all: u64) -> bool {
+        let more = all.saturating_sub(self.bytes);
         let fits = |held: u64| held.checked_add(more).filter(|all| *all <= self.room.most);
         let taken = self.room.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok();
         if taken {
@@ -79,5 +92,16 @@ mod tests {
         assert!(!other.take(u64::MAX) && other.take(6));
         drop(other);
         assert_eq!(budget.held(), 0);
+    }
+
+    #[test]
+    fn what_is_reserved_is_there_when_it_is_taken() {
+        let budget = Budget::new(10);
+        let (mut one, mut other) = (budget.hold(), budget.hold());
+        assert!(one.take(2) && one.reserve(6) && !other.reserve(5) && other.take(4));
+        assert!(one.take(4) && !one.take(1) && !other.take(1));
+        assert_eq!(budget.held(), 10);
+        drop(one);
+        assert_eq!(budget.held(), 4);
     }
 }

@@ -124,6 +124,18 @@ impl<B> Recording<B> {
         lock(&self.shares).held = Some(budget.hold());
     }
 
+    /// Reserves room for `length` bytes in all in its [budget](Self::within), so that nobody who
+    /// reads along is cut off for want of it. `false` if there is none.
+    pub fn reserve(&self, length: u64) -> bool {
+        lock(&self.shares).held.as_mut().is_none_or(|held| held.reserve(length))
+    }
+
+    /// Whether anybody reads along, or has leave to, besides its client.
+    pub fn is_followed(&self) -> bool {
+        // The legacy is the client's and this one's, which share as well.
+        Arc::strong_count(&self.shares) > Arc::strong_count(&self.legacy)
+    }
+
     /// Has `watch` see what comes before anybody gets it.
     pub fn watch(&mut self, watch: impl FnMut(Seen<'_>) + Send + 'static) {
         self.watch = Some(Box::new(watch));

@@ -105,6 +105,40 @@ async fn what_is_over_the_bound_is_left_to_its_client() {
     assert!(matches!(all(follower).await, Err(BodyError::Interrupted)));
 }
 
+#[test]
+fn it_is_followed_as_long_as_anybody_may_read_along() {
+    for gone in [false, true] {
+        let (client, recording) = ResponseBody::recorded(coming(SizeHint::new()).1, 5);
+        let client = (!gone).then_some(client);
+        assert!(!recording.is_followed());
+        let follow = recording.follow();
+        assert!(recording.is_followed());
+        let reader = ResponseBody::<Coming>::follow(&follow);
+        drop(follow);
+        assert!(recording.is_followed());
+        drop(reader);
+        assert!(!recording.is_followed());
+        drop(client);
+    }
+}
+
+#[tokio::test]
+async fn what_is_reserved_is_recorded_though_others_take_all_the_rest() {
+    let budget = Budget::new(6);
+    let (sender, body) = coming(SizeHint::with_exact(6));
+    let (client, mut recording) = ResponseBody::recorded(body, 100);
+    recording.within(&budget);
+    assert!(recording.reserve(6));
+    let (_other, mut crowded) = ResponseBody::recorded(coming(SizeHint::new()).1, 100);
+    crowded.within(&budget);
+    assert!(!crowded.reserve(1));
+    sender.send(data("abc")).unwrap();
+    sender.send(data("def")).unwrap();
+    drop(sender);
+    assert_eq!(recording.run().await, Recorded::Whole(Bytes::from_static(b"abcdef")));
+    assert_eq!(all(client).await.unwrap(), "abcdef");
+}
+
 #[tokio::test]
 async fn a_body_that_fails_fails_for_its_client_with_the_cause() {
     let (sender, body) = coming(SizeHint::new());

@@ -43,7 +43,14 @@ struct Studio {
 
 impl Studio {
     fn new(length: Option<u64>, max_body: usize) -> Self {
-        let layer = ResponseCacheLayer::builder().memory().max_body(max_body).build().unwrap();
+        Self::with(length, |builder| builder.max_body(max_body))
+    }
+
+    fn with(
+        length: Option<u64>,
+        change: impl FnOnce(ResponseCacheLayerBuilder) -> ResponseCacheLayerBuilder,
+    ) -> Self {
+        let layer = change(ResponseCacheLayer::builder().memory()).build().unwrap();
         let (begun, bodies) = mpsc::unbounded_channel();
         let inner = service_fn(move |_: Request<RequestBody<Full<Bytes>>>| {
             let (sender, frames) = mpsc::unbounded_channel();
@@ -57,7 +64,11 @@ impl Studio {
     }
 
     async fn get(&self) -> Response<ResponseBody<Coming>> {
-        let request = Request::get("/a").header("host", "x").body(Full::default()).unwrap();
+        self.get_at("/a").await
+    }
+
+    async fn get_at(&self, path: &str) -> Response<ResponseBody<Coming>> {
+        let request = Request::get(path).header("host", "x").body(Full::default()).unwrap();
         self.service.clone().oneshot(request).await.unwrap()
     }
 
@@ -174,6 +185,59 @@ async fn those_who_come_while_it_comes_read_along() {
     drop(sender);
     assert_eq!((read(first).await, read(second).await), ("abcdef".into(), "def".into()));
     assert!(!studio.is_asked());
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_read_along_get_all_of_it_though_it_takes_too_long_to_be_stored() {
+    for gone in [false, true] {
+        let limit = Duration::from_secs(30);
+        let mut studio = Studio::with(Some(6), |builder| builder.fill_timeout(limit));
+        let first = studio.get().await;
+        let sender = studio.sender().await;
+        sender.send(Ok(data("abc"))).unwrap();
+        let second = studio.get().await;
+        assert!(!studio.is_asked());
+        let first = (!gone).then_some(first);
+        tokio::time::sleep(limit * 3).await;
+        // Who comes now asks for itself.
+        let third = studio.get().await;
+        studio.sender().await.send(Ok(data("ABCDEF"))).unwrap();
+        assert_eq!(read(third).await, "ABCDEF");
+        sender.send(Ok(data("def"))).unwrap();
+        drop(sender);
+        assert_eq!(read(second).await, "abcdef");
+        if let Some(first) = first {
+            assert_eq!(read(first).await, "abcdef");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_too_long_and_nobody_reads_is_not_read_on() {
+    let limit = Duration::from_secs(30);
+    let mut studio = Studio::with(Some(6), |builder| builder.fill_timeout(limit));
+    let first = studio.get().await;
+    let sender = studio.sender().await;
+    let second = studio.get().await;
+    tokio::time::sleep(limit * 3).await;
+    drop((first, second));
+    tokio::time::timeout(limit * 2, sender.closed()).await.unwrap();
+}
+
+#[tokio::test]
+async fn those_who_read_along_get_all_of_it_though_others_take_all_the_room() {
+    let mut studio = Studio::with(Some(6), |builder| builder.max_in_flight(8));
+    let first = studio.get().await;
+    let sender = studio.sender().await;
+    sender.send(Ok(data("abc"))).unwrap();
+    let second = studio.get().await;
+    let other = studio.get_at("/b").await;
+    let others = studio.sender().await;
+    others.send(Ok(data("abcdef"))).unwrap();
+    assert_eq!(read(other).await, "abcdef");
+    sender.send(Ok(data("def"))).unwrap();
+    drop(sender);
+    assert_eq!((read(first).await, read(second).await), ("abcdef".into(), "abcdef".into()));
 }
 
 #[tokio::test]
