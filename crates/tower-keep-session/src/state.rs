@@ -249,7 +249,9 @@ impl State {
     /// There is no session any more: nobody is told of the token that was good a moment ago.
     pub(crate) fn is_gone(&mut self) {
         self.loaded = Loaded::Absent;
-        self.news = News::None;
+        if self.news != News::Ended {
+            self.news = News::None;
+        }
     }
 
     /// Changes the session as a whole, where the client can still be told.
