@@ -234,6 +234,7 @@ async fn those_who_read_along_get_all_of_it_though_others_take_all_the_room() {
     let other = studio.get_at("/b").await;
     let others = studio.sender().await;
     others.send(Ok(data("abcdef"))).unwrap();
+    drop(others);
     assert_eq!(read(other).await, "abcdef");
     sender.send(Ok(data("def"))).unwrap();
     drop(sender);
