@@ -16,8 +16,8 @@
 //! 3. **What tells entries apart**: host, path and query as they were asked for, also where
 //!    axum's `nest`, or a router that leaves an [`AskedUri`](tower_keep_core::AskedUri), has taken
 //!    the beginning of the path away ([`QueryRules`] may sort, keep or drop parameters), and all
-//!    that `Vary` names. Up to 64 variants of a target are kept. Fields that services believe and no cache looks at, such as
-//!    `X-Forwarded-Host`, do not reach the service ([`Unkeyed`]).
+//!    that `Vary` names. Up to 64 variants of a target are kept. Fields that services believe and
+//!    no cache looks at, such as `X-Forwarded-Host`, do not reach the service ([`Unkeyed`]).
 //! 4. **Answers** from the store carry `Age`; a client that has it gets 304, one that asks for
 //!    ranges gets those, HEAD is answered from GET, and stored parts are joined.
 //! 5. **Stale** responses are asked about with their validators, and used without asking only where
