@@ -59,9 +59,7 @@
 //!    commands more.
 //!    What is set in a request that has *seen* its session gone is a new visitor's, with a cookie of
 //!    its own; but for a minute after a login or rotation has given the client another session, it
-//!    is dropped, so that a request that was overtaken takes away no new cookie. Who writes without
-//!    a look to a user's session that has ended loses that cookie, if no other was given within that
-//!    minute: one command more. Only
+//!    is dropped, so that a request that was overtaken takes away no new cookie. Only
 //!    [`csrf_token`](Session::csrf_token) makes a session then too. What remains: an answer that
 //!    gives the client its token anew, as one does each [`touch_every`](SessionLayerBuilder::touch_every),
 //!    and arrives after that of a login which it had begun before, replaces the new cookie.

@@ -249,9 +249,7 @@ impl State {
     /// There is no session any more: nobody is told of the token that was good a moment ago.
     pub(crate) fn is_gone(&mut self) {
         self.loaded = Loaded::Absent;
-        if self.news != News::Ended {
-            self.news = News::None;
-        }
+        self.news = News::None;
     }
 
     /// Changes the session as a whole, where the client can still be told.

@@ -243,30 +243,15 @@ async fn who_was_overtaken_by_a_login_sets_no_cookie() {
             assert_eq!(stage.store.len(), 1, "{told}");
             let form = async |session: Session| session.csrf_token().await.is_ok();
             assert_eq!(late.clone().visit(&layer, form).await.value, Some(true), "{told}");
-            // Who comes later was not overtaken: a visitor gets a session, and who was a user before
-            // loses a cookie that is good for nothing.
+            // Who comes later was not overtaken: a visitor gets a session.
             stage.wait(61);
             let is_made = reads || before.is_none();
             let cookies = late.visit(&layer, write).await.cookies().len();
-            assert_eq!((cookies, late.cookie.is_some()), (1, is_made), "{told}");
+            assert_eq!(cookies, usize::from(is_made), "{told}");
             let there = browser.visit(&layer, async |session| session.created_at().await.unwrap());
             assert!(there.await.value.flatten().is_some(), "{told}");
         }
     }
-}
-
-#[tokio::test]
-async fn who_writes_to_a_users_session_that_has_ended_is_soon_heard_again() {
-    let (stage, mut browser) = (Stage::new(), Browser::of("acme"));
-    let layer = stage.layer();
-    browser.visit(&layer, log_in).await;
-    layer.sessions().revoke_all(&acme(), &user("u1")).await.unwrap();
-    let write = async |session: Session| session.set("n", &1).unwrap();
-    let visit = browser.visit(&layer, write).await;
-    assert_eq!((visit.outcome, visit.cookies().len()), (Some(SessionOutcome::Gone), 1));
-    assert_eq!((&browser.cookie, stage.store.len()), (&None, 0));
-    browser.visit(&layer, write).await;
-    assert_eq!(browser.visit(&layer, get_n).await.value, Some(Some(1)));
 }
 
 #[tokio::test]

@@ -59,22 +59,7 @@ impl Inner {
                 let set = !work.change.set.is_empty();
                 if set { self.create(&work, None, false, false).await } else { Ok(Committed::Gone) }
             }
-            Saved::Gone if token.user.is_some() && work.loaded == Loaded::Unknown && work.tells => {
-                self.forget_ended(token).await;
-                Ok(Committed::Gone)
-            }
             _ => Ok(Committed::Gone),
-        }
-    }
-
-    /// Takes away the client's cookie, whose session has ended: else nothing that it writes is ever
-    /// kept. Not if it has another one, of which this request does not know yet.
-    async fn forget_ended(&self, token: &Token) {
-        let moved = self.settings.store.has_moved(token.place(&self.tenant), token.origin).await;
-        if matches!(moved, Ok(false)) {
-            let mut state = self.state();
-            state.token = None;
-            state.news = News::Ended;
         }
     }
 
