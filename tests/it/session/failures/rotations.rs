@@ -54,9 +54,8 @@ async fn a_rotation_of_which_nothing_is_known_leaves_the_old_token_good() {
         let old = browser.cookie.clone();
         flaky.answers_lost.store(true, Ordering::SeqCst);
         flaky.fail(true, false, false);
-        let moves = async |session: Session| match logs_in {
-            true => log_in(session).await,
-            false => session.rotate().unwrap(),
+        let moves = async |session: Session| {
+            if logs_in { log_in(session).await } else { session.rotate().unwrap() }
         };
         let visit = browser.visit(&layer, moves).await;
         assert_eq!((visit.status.as_u16(), &browser.cookie), (503, &old));
