@@ -231,14 +231,18 @@ async fn those_who_read_along_get_all_of_it_though_others_take_all_the_room() {
     let sender = studio.sender().await;
     sender.send(Ok(data("abc"))).unwrap();
     let second = studio.get().await;
-    let other = studio.get_at("/b").await;
+    // All the room that was left when it came.
+    let mut other = studio.get_at("/b").await;
     let others = studio.sender().await;
-    others.send(Ok(data("abcdef"))).unwrap();
-    drop(others);
-    assert_eq!(read(other).await, "abcdef");
+    others.send(Ok(data("ABCDE"))).unwrap();
+    let frame = other.body_mut().frame().await.unwrap().unwrap();
+    assert_eq!(frame.into_data().unwrap(), "ABCDE");
     sender.send(Ok(data("def"))).unwrap();
     drop(sender);
     assert_eq!((read(first).await, read(second).await), ("abcdef".into(), "abcdef".into()));
+    others.send(Ok(data("F"))).unwrap();
+    drop(others);
+    assert_eq!(read(other).await, "F");
 }
 
 #[tokio::test]
