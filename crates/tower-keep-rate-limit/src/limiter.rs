@@ -407,8 +407,9 @@ impl Limiter {
         if !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "rate limit: a request has neither user nor client address, or no address where a \
-                 rule counts by that alone, so all such requests count together; let the server set `PeerAddr` (the README shows how for axum, hyper and \
-                 tonic), or choose `on_unidentified(Reject)`"
+                 rule counts by that alone, so all such requests count together; let the server \
+                 set `PeerAddr` (the README shows how for axum, hyper and tonic), or choose \
+                 `on_unidentified(Reject)`"
             );
         }
     }

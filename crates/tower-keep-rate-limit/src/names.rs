@@ -63,9 +63,8 @@ impl Taken {
             && self.window_ms == other.window_ms
             && self.late == other.late
     }
-}
 
-impl Taken {
+    /// As an error tells it.
     fn in_words(&self) -> String {
         let unit = self.late.map_or("requests", CostUnit::name);
         format!("its window is {} ms of {unit} ({:?})", self.window_ms, self.algorithm)

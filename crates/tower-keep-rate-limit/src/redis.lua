@@ -15,8 +15,6 @@
 -- one, so that nobody is locked out for ever. A counter that several checks ask about is read once
 -- and written once, at the end.
 
-local pack, unpacked = struct.pack, struct.unpack
-
 local clock = redis.call('TIME')
 local now_us = clock[1] * 1000000 + clock[2]
 local now = floor(now_us / 1000)
@@ -25,14 +23,10 @@ local seen = {} -- by key, the limit as it stands by now
 local limits = {} -- of one check
 local reply, key = {}, 0
 
--- Writes what has changed, and answers it.
+-- Writes a limit as it stands by now, and answers what is kept of it.
 local function write(name, limit)
   local text, life = limit.by.spell(limit, now, now_us)
-  if limit.changed then
-    call('SET', name, text, 'PX', format('%.0f', max(life, 1)))
-  elseif limit.value and call('PTTL', name) == -1 then
-    call('PEXPIRE', name, format('%.0f', life))
-  end
+  call('SET', name, text, 'PX', format('%.0f', max(life, 1)))
   return text
 end
 
@@ -42,7 +36,7 @@ for nth, check in ipairs(ARGV) do
   for i = 1, count do
     local name = KEYS[key + i]
     local kind, quota, window, life, cost
-    kind, quota, window, life, cost, place = unpacked('>c1dddd', check, place)
+    kind, quota, window, life, cost, place = struct.unpack('>c1dddd', check, place)
     local limit = seen[name]
     if
       not limit or limit.kind ~= kind or limit.quota ~= quota or limit.window ~= window
@@ -77,7 +71,7 @@ for nth, check in ipairs(ARGV) do
   elseif allowed then
     code = 1
   end
-  local said = pack('>dd', code, now)
+  local said = struct.pack('>dd', code, now)
   for i = 1, count do
     local limit = limits[i]
     local by, wait, cost = limit.by, limit.wait, limit.cost
@@ -86,10 +80,17 @@ for nth, check in ipairs(ARGV) do
       limit.changed = true
     end
     local remaining, resets = by.tell(limit, now)
-    said = said .. pack('>ddd', remaining, resets, wait)
+    said = said .. struct.pack('>ddd', remaining, resets, wait)
   end
   reply[nth] = said
 end
 
-for name, limit in pairs(seen) do write(name, limit) end
+for name, limit in pairs(seen) do
+  if limit.changed then
+    write(name, limit)
+  elseif limit.value and call('PTTL', name) == -1 then
+    local _, life = limit.by.spell(limit, now, now_us)
+    call('PEXPIRE', name, format('%.0f', life))
+  end
+end
 return table.concat(reply)

@@ -204,7 +204,7 @@ impl Inner {
     }
 
     fn amend_later(&self, token: Token, amends: Amends) {
-        self.settings.removals.add(&self.settings.store, &self.tenant, token, amends);
+        self.settings.amendments.add(&self.settings.store, &self.tenant, token, amends);
     }
 }
 

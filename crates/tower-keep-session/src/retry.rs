@@ -42,11 +42,11 @@ pub(crate) enum Amends {
 
 /// Amends sessions in the background. The session's own life is the backstop.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Removals(Arc<Mutex<Queue>>);
+pub(crate) struct Amendments(Arc<Mutex<Queue>>);
 
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: VecDeque<Removal>,
+    waiting: VecDeque<Amendment>,
     /// Who works on it, until there is nothing left or the runtime ends.
     worker: Option<AbortHandle>,
     /// Whether it was said that some are lost.
@@ -54,14 +54,14 @@ struct Queue {
 }
 
 #[derive(Clone, Debug)]
-struct Removal {
+struct Amendment {
     tenant: TenantId,
     token: Token,
     amends: Amends,
     tries: u32,
 }
 
-impl Removal {
+impl Amendment {
     async fn carry_out(&self, store: &dyn SessionStore) -> Result<(), StoreError> {
         let place = self.token.place(&self.tenant);
         if let Amends::Undo { to, bounds } = self.amends {
@@ -83,7 +83,7 @@ impl Removal {
     }
 }
 
-impl Removals {
+impl Amendments {
     /// Does this about the session of this token, soon.
     pub(crate) fn add(
         &self,
@@ -97,7 +97,7 @@ impl Removals {
             queue.waiting.pop_front();
             queue.lose();
         }
-        queue.waiting.push_back(Removal { tenant: tenant.clone(), token, amends, tries: 0 });
+        queue.waiting.push_back(Amendment { tenant: tenant.clone(), token, amends, tries: 0 });
         // Outside a runtime, which is the end of the program, nobody is left to do it.
         let works = queue.worker.as_ref().is_some_and(|worker| !worker.is_finished());
         if let (false, Ok(runtime)) = (works, Handle::try_current()) {
@@ -107,7 +107,7 @@ impl Removals {
     }
 
     /// The next, or the end of the work.
-    fn next(&self) -> Option<Removal> {
+    fn next(&self) -> Option<Amendment> {
         let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let next = queue.waiting.pop_front();
         if next.is_none() {
@@ -116,13 +116,13 @@ impl Removals {
         next
     }
 
-    /// Takes one back that could not be removed.
-    fn again(&self, removal: Removal) {
+    /// Takes one back that could not be carried out.
+    fn again(&self, amendment: Amendment) {
         let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if removal.tries >= TRIES {
+        if amendment.tries >= TRIES {
             queue.lose();
         } else {
-            queue.waiting.push_back(removal);
+            queue.waiting.push_back(amendment);
         }
     }
 }
@@ -138,15 +138,15 @@ impl Queue {
     }
 }
 
-async fn work(removals: Removals, store: Arc<dyn SessionStore>) {
+async fn work(amendments: Amendments, store: Arc<dyn SessionStore>) {
     let mut pause = FIRST;
-    while let Some(mut removal) = removals.next() {
-        let Err(error) = removal.carry_out(&*store).await else {
+    while let Some(mut amendment) = amendments.next() {
+        let Err(error) = amendment.carry_out(&*store).await else {
             pause = FIRST;
             continue;
         };
-        removal.tries += u32::from(error.class() != ErrorClass::NotSent);
-        removals.again(removal);
+        amendment.tries += u32::from(error.class() != ErrorClass::NotSent);
+        amendments.again(amendment);
         sleep(pause).await;
         pause = (pause * 2).min(LAST);
     }

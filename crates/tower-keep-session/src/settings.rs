@@ -17,7 +17,7 @@ use crate::{
     lifetime::Lifetimes,
     opened::Tokens,
     policy::SaveOn,
-    retry::Removals,
+    retry::Amendments,
     store::{Bounds, Place, SessionStore},
     token::Token,
 };
@@ -55,7 +55,7 @@ pub(crate) struct Settings {
     pub(crate) admission: Option<Arc<dyn Admission>>,
     pub(crate) proxies: TrustedProxies,
     pub(crate) clock: Clock,
-    pub(crate) removals: Removals,
+    pub(crate) amendments: Amendments,
     pub(crate) skip: Option<Skip>,
     pub(crate) expose_outcome: bool,
 }

@@ -245,19 +245,24 @@ async fn a_rotation_and_an_update_at_once_are_both_done() {
     let at_once = async |session: Session| {
         session.user().await.unwrap();
         session.rotate().unwrap();
-        let other = session.clone();
-        let update = async {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            other.update("n", |n: Option<u8>| n.unwrap_or(0) + 1).await.unwrap()
-        };
-        let (rotated, n) = tokio::join!(session.commit(), update);
-        rotated.unwrap();
-        n
+        counted_while_it_is_saved(&session).await
     };
     assert_eq!(browser.visit(&layer, at_once).await.value, Some(2));
     let n = async |session: Session| get(&session, "n").await;
     assert_eq!(browser.visit(&layer, n).await.value, Some(Some(2)));
     assert_eq!(slow.0.len(), 1);
+}
+
+/// Commits, and meanwhile a clone adds 1 to `n`: what it is then.
+async fn counted_while_it_is_saved(session: &Session) -> u8 {
+    let other = session.clone();
+    let update = async {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        other.update("n", |n: Option<u8>| n.unwrap_or(0) + 1).await.unwrap()
+    };
+    let (saved, n) = tokio::join!(session.commit(), update);
+    saved.unwrap();
+    n
 }
 
 /// Changes to what is not saved yet, and to what is being saved, lose nothing either.
@@ -278,15 +283,7 @@ async fn what_a_new_visitor_counts_at_once_is_all_counted() {
         };
         assert_eq!(session.update("n", more).await.unwrap(), 11);
         assert_eq!(turns, 2);
-        // While it is saved.
-        let other = session.clone();
-        let update = async {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            other.update("n", |n: Option<u8>| n.unwrap_or(0) + 1).await.unwrap()
-        };
-        let (saved, n) = tokio::join!(session.commit(), update);
-        saved.unwrap();
-        assert_eq!(n, 12);
+        assert_eq!(counted_while_it_is_saved(&session).await, 12);
         let (saved, taken) = tokio::join!(session.commit(), session.take::<u8>("n"));
         saved.unwrap();
         taken.unwrap()

@@ -35,9 +35,9 @@ impl<'a> Target<'a> {
         Self::of(AskedUri::of(uri, extensions), headers)
     }
 
-    /// The target of a URI and its fields. `None` if it is not clear what that is: several `Host` fields, one
-    /// that is another than the host of the target, so that nobody knows which of them the service
-    /// goes by, or one that no host has.
+    /// The target of a URI and its fields. `None` if it is not clear what that is: several `Host`
+    /// fields, one that is another than the host of the target, so that nobody knows which of them
+    /// the service goes by, or one that no host has.
     pub(crate) fn of(uri: &'a Uri, headers: &'a HeaderMap) -> Option<Self> {
         let mut hosts = headers.get_all(HOST).iter().map(http::HeaderValue::as_bytes);
         let host = hosts.next();

@@ -89,16 +89,16 @@ fn token(number: usize) -> Token {
 }
 
 /// A queue in which so many wait, and its store, which has failed so for an hour.
-async fn an_hour_later(number: usize, error: StoreError) -> (Removals, Arc<Failing>) {
-    let (removals, failing) = (Removals::default(), Arc::<Failing>::default());
+async fn an_hour_later(number: usize, error: StoreError) -> (Amendments, Arc<Failing>) {
+    let (amendments, failing) = (Amendments::default(), Arc::<Failing>::default());
     failing.fail(Some(error));
     let (store, tenant): (Arc<dyn SessionStore>, _) =
         (failing.clone(), TenantId::new("acme").unwrap());
     for number in 0..number {
-        removals.add(&store, &tenant, token(number), Amends::Remove);
+        amendments.add(&store, &tenant, token(number), Amends::Remove);
     }
     sleep(Duration::from_secs(3600)).await;
-    (removals, failing)
+    (amendments, failing)
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,9 +115,9 @@ async fn an_outage_in_which_nothing_is_sent_is_outlasted() {
 #[tokio::test(start_paused = true)]
 async fn what_fails_although_it_is_sent_is_given_up() {
     for error in [StoreError::unknown("late"), StoreError::refused("full")] {
-        let (removals, failing) = an_hour_later(1, error).await;
+        let (amendments, failing) = an_hour_later(1, error).await;
         assert_eq!(failing.tried().len(), TRIES as usize);
-        assert!(removals.0.lock().unwrap().worker.is_none(), "nothing is left to do");
+        assert!(amendments.0.lock().unwrap().worker.is_none(), "nothing is left to do");
     }
 }
 

@@ -10,13 +10,19 @@ use tower_keep_tests::wait_until;
 
 use super::{Browser, Flaky, get_n, is_user, log_in, set_n};
 
-#[tokio::test]
-async fn a_rotation_whose_answer_was_lost_leaves_one_good_token() {
+/// A store that fails as it is told, and a user's browser whose session holds `n`.
+async fn logged_in() -> (Arc<Flaky>, SessionLayer, Browser) {
     let (flaky, mut browser) = (Arc::<Flaky>::default(), Browser::of("acme"));
     let layer = flaky.builder().build().unwrap();
-    let rotate = async |session: Session| session.rotate().unwrap();
     browser.visit(&layer, log_in).await;
     browser.visit(&layer, set_n).await;
+    (flaky, layer, browser)
+}
+
+#[tokio::test]
+async fn a_rotation_whose_answer_was_lost_leaves_one_good_token() {
+    let (flaky, layer, mut browser) = logged_in().await;
+    let rotate = async |session: Session| session.rotate().unwrap();
     // It is looked for, and found done.
     flaky.answers_lost.store(true, Ordering::SeqCst);
     let visit = browser.visit(&layer, rotate).await;
@@ -47,10 +53,7 @@ async fn has_its_session_back(flaky: &Flaky, browser: &Browser, layer: &SessionL
 #[tokio::test]
 async fn a_rotation_of_which_nothing_is_known_leaves_the_old_token_good() {
     for logs_in in [false, true] {
-        let (flaky, mut browser) = (Arc::<Flaky>::default(), Browser::of("acme"));
-        let layer = flaky.builder().build().unwrap();
-        browser.visit(&layer, log_in).await;
-        browser.visit(&layer, set_n).await;
+        let (flaky, layer, mut browser) = logged_in().await;
         let old = browser.cookie.clone();
         flaky.answers_lost.store(true, Ordering::SeqCst);
         flaky.fail(true, false, false);
@@ -68,10 +71,7 @@ async fn a_rotation_of_which_nothing_is_known_leaves_the_old_token_good() {
 
 #[tokio::test]
 async fn a_rotation_that_fails_again_in_another_way_leaves_the_old_token_good() {
-    let (flaky, mut browser) = (Arc::<Flaky>::default(), Browser::of("acme"));
-    let layer = flaky.builder().build().unwrap();
-    browser.visit(&layer, log_in).await;
-    browser.visit(&layer, set_n).await;
+    let (flaky, layer, mut browser) = logged_in().await;
     let twice = async |session: Session| {
         session.rotate().unwrap();
         flaky.answers_lost.store(true, Ordering::SeqCst);
@@ -87,9 +87,7 @@ async fn a_rotation_that_fails_again_in_another_way_leaves_the_old_token_good() 
 
 #[tokio::test]
 async fn a_rotation_of_which_nothing_is_known_is_not_undone_for_who_left_since() {
-    let (flaky, mut browser) = (Arc::<Flaky>::default(), Browser::of("acme"));
-    let layer = flaky.builder().build().unwrap();
-    browser.visit(&layer, log_in).await;
+    let (flaky, layer, mut browser) = logged_in().await;
     let mut copy = browser.clone();
     let leaves = async |session: Session| {
         session.rotate().unwrap();
